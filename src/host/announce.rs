@@ -69,15 +69,15 @@ impl Announcement {
         }
     }
 
-    /// The announcements after the first, each after a pause and a look; ends when the address is gone.
+    /// The announcements after the first, each after a pause; ends at once when the address goes.
     ///
     /// # Errors
     /// A packet could not be sent, or the kernel could not be asked.
     pub fn rest(&self) -> Result<()> {
         for _ in 1..self.count {
-            std::thread::sleep(self.interval);
-            let net = Net::open(Deadline::after(Duration::from_secs(5)))?;
-            if net.places_of(self.ip, Some(self.index))?.is_empty() {
+            let net = Net::open(Deadline::after(self.interval + Duration::from_secs(20)))?;
+            let gone = |net: &Net| Ok(net.places_of(self.ip, Some(self.index))?.is_empty());
+            if net.wait_until(self.interval, gone)? || gone(&net)? {
                 return Ok(());
             }
             self.once(&net)?;
