@@ -32,7 +32,7 @@ fn status_says_a_word() {
     assert_eq!(host.vip().run("status").code(0).stdout, "running\n");
 }
 
-/// users.md A1: the shell agent says 0 in all of these, and the address stays.
+/// The shell agent says 0 in all of these, and the address stays.
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn stop_succeeds_only_when_the_address_is_gone_whatever_the_interface() {
@@ -83,7 +83,7 @@ fn stop_needs_no_parameter_but_the_address() {
     host.agent("IPaddr2").param("ip", "nonsense").run("stop").code(0);
 }
 
-/// users.md A13, A22: each difference is told by its field, and start mends it.
+/// Each difference is told by its field, and start mends it.
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn a_wrong_form_is_told_field_by_field_and_put_right() {
@@ -123,10 +123,13 @@ fn an_address_that_is_there_twice_is_told_and_made_one() {
     assert_eq!(host.places(VIP), ["eth0 192.0.2.10/24"]);
 }
 
+/// Parameters; then the prefix length, the broadcast address and the label that follow.
+type Form<'a> = (&'a [(&'a str, &'a str)], u64, Option<&'a str>, &'a str);
+
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn netmask_broadcast_and_label_as_asked() {
-    let cases: [(&[(&str, &str)], u64, Option<&str>, &str); 8] = [
+    let cases: [Form; 8] = [
         (&[("cidr_netmask", "28")], 28, Some("192.0.2.15"), "eth0"),
         (&[("cidr_netmask", "255.255.255.240")], 28, Some("192.0.2.15"), "eth0"),
         (&[("netmask", "28")], 28, Some("192.0.2.15"), "eth0"),
@@ -149,7 +152,7 @@ fn netmask_broadcast_and_label_as_asked() {
     }
 }
 
-/// users.md A9, A11: after start nobody guesses again, and nic with a prefix length is enough.
+/// After start nobody guesses again, and nic with a prefix length is enough.
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn the_interface_is_chosen_once() {
@@ -239,7 +242,7 @@ fn start_tells_that_the_address_goes_with_another() {
     assert!(host.log().contains("promote_secondaries=1"), "{}", host.log());
 }
 
-/// users.md A23: without its subnet's route, nic and cidr_netmask are enough to come back.
+/// Without its subnet's route, `nic` and `cidr_netmask` are enough to come back.
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn an_address_that_went_with_its_primary_is_started_again() {

@@ -111,7 +111,7 @@ fn a_monitor_repairs_the_neighbours_caches() {
     );
 }
 
-/// users.md A19: the MAC address is that of the moment.
+/// The MAC address is that of the moment.
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn the_hardware_address_is_read_when_it_is_sent() {

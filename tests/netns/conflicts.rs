@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::Host;
 
-/// users.md A16, RFC 5227: the shell agent starts here and is green.
+/// The shell agent starts here and is green.
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn a_foreign_owner_is_named_and_nothing_is_left() {
@@ -47,7 +47,7 @@ fn a_probe_looks_like_one_and_is_answered_quickly() {
     assert_eq!(probes.count(), 2, "{packets:#?}");
 }
 
-/// users.md A17: "could not ask" is no conflict.
+/// "Could not ask" is no conflict.
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn where_nobody_can_be_asked_start_goes_on() {
@@ -73,7 +73,7 @@ fn this_host_is_not_another_one() {
     assert_eq!(host.places("192.0.2.10"), ["eth0 192.0.2.10/24"]);
 }
 
-/// users.md A15: a duplicate is a failure in start and in monitor.
+/// A duplicate is a failure in start and in monitor.
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn an_ipv6_duplicate_is_a_failure_that_leaves_nothing() {

@@ -241,7 +241,7 @@ fn stop_leaves_everything_else_as_it_was() {
         assert!(
             tree(std::path::Path::new("/run/resource-agents"))
                 .iter()
-                .all(|path| path.to_str().unwrap().ends_with(".lock"))
+                .all(|path| path.extension().is_some_and(|kind| kind == "lock"))
         );
     }
 }
@@ -279,8 +279,12 @@ fn a_trace_tells_what_was_asked_and_answered() {
 #[ignore = "needs root: tests/run netns"]
 fn among_thousands_of_addresses() {
     let host = Host::new();
-    let batch: String =
-        (0..2000).map(|n| format!("addr add 10.{}.{}.1/32 dev eth0\n", n / 250, n % 250)).collect();
+    let lines: Vec<String> =
+        (0..2000).map(|n| format!("addr add 10.{}.{}.1/32 dev eth0", n / 250, n % 250)).collect();
+    let batch = lines.join(
+        "
+",
+    );
     fs::write(host.path("batch"), batch).unwrap();
     host.sh(&format!("ip -batch {}", host.path("batch").display()));
     let vip = host.vip().param("nic", "eth0").param("cidr_netmask", "24");

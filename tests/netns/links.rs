@@ -2,7 +2,7 @@
 
 use crate::support::Host;
 
-/// users.md A6, A8: the cable of this very interface, whatever its names and its neighbours.
+/// The cable of this very interface, whatever its names and its neighbours.
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn a_pulled_cable_is_a_failure() {

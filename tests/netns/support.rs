@@ -16,8 +16,8 @@ use serde_json::Value;
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_ocfbox");
 
-/// This host: `eth0` with 192.0.2.1/24 and 2001:db8::1/64. Its cable ends in `far`, a network namespace with
-/// 192.0.2.2/24 and 2001:db8::2/64. Gone when the test's thread ends.
+/// This host: `eth0` with `192.0.2.1/24` and `2001:db8::1/64`. Its cable ends in `far`, a network namespace with
+/// `192.0.2.2/24` and `2001:db8::2/64`. Gone when the test's thread ends.
 pub struct Host {
     directory: tempfile::TempDir,
 }
@@ -241,7 +241,7 @@ pub struct Call {
     variables: Vec<(OsString, OsString)>,
 }
 
-#[must_use]
+/// What a call came to.
 pub struct Outcome {
     pub code: Option<i32>,
     pub stdout: String,
@@ -271,12 +271,14 @@ impl Call {
         command
     }
 
+    #[must_use = "an outcome that nobody looks at tests nothing"]
     #[track_caller]
     pub fn run(&self, action: &str) -> Outcome {
         Self::finish(self.command(action))
     }
 
     /// Runs the agent behind other words, such as those of strace or setpriv.
+    #[must_use = "an outcome that nobody looks at tests nothing"]
     #[track_caller]
     pub fn run_behind(&self, words: &[&str], action: &str) -> Outcome {
         let mut command = Command::new(words[0]);
