@@ -129,3 +129,21 @@ pub fn ethernet(link: &Link) -> Result<Mac> {
         ))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardware_addresses_that_cannot_be_announced_are_refused_with_a_reason() {
+        let ethernet_link = Link { hardware: vec![2, 0, 0, 0, 0, 1], ..Link::default() };
+        assert_eq!(ethernet(&ethernet_link).unwrap(), [2, 0, 0, 0, 0, 1]);
+        let name = "ib0".to_owned();
+        let infiniband = Link { name, infiniband: true, hardware: vec![0; 20], ..Link::default() };
+        let refused = ethernet(&infiniband).unwrap_err();
+        assert_eq!(refused.code().number(), 5);
+        assert!(refused.reason().contains("ib0 is InfiniBand"), "{refused}");
+        let odd = Link { hardware: vec![0; 8], ..Link::default() };
+        assert!(ethernet(&odd).unwrap_err().reason().contains("8 octets"));
+    }
+}
