@@ -3,6 +3,7 @@
 pub mod address;
 pub mod announce;
 pub mod arp;
+mod dump;
 pub mod link;
 pub mod namespace;
 pub mod ndisc;
