@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::addrlabel::{AddrLabelAttribute, AddrLabelMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage, Prop};
 use rtnetlink::packet_route::route::RouteMessage;
@@ -145,10 +145,32 @@ impl Net {
     /// # Errors
     /// The kernel could not tell.
     pub fn places_of(&self, ip: IpAddr, index: Option<u32>) -> Result<Vec<Address>> {
-        let mut addresses = self.addresses_in(ip, index, &|message| mentions(message, ip))?;
+        let mut addresses = match (ip, index) {
+            (IpAddr::V6(_), Some(index)) => self.ipv6_address(ip, index)?.into_iter().collect(),
+            _ => self.addresses_in(ip, index, &|message| mentions(message, ip))?,
+        };
         addresses.retain(|address| address.ip == ip);
         trace_answer!("{ip} is in {} place(s): {addresses:?}", addresses.len());
         Ok(addresses)
+    }
+
+    /// That one address of an interface. The kernel finds it without a dump, which it can not do for IPv4.
+    fn ipv6_address(&self, ip: IpAddr, index: u32) -> Result<Option<Address>> {
+        let mut message = AddressMessage::default();
+        message.header.family = family(ip);
+        message.header.index = index;
+        message.attributes.push(AddressAttribute::Address(ip));
+        let what = format!("get address {ip} of interface number {index}");
+        match self.netlink.get(&what, RouteNetlinkMessage::GetAddress(message), &self.deadline) {
+            Ok(Some(RouteNetlinkMessage::NewAddress(found))) => Ok(Address::of(&found)),
+            Ok(_) => {
+                Err(Error::Failed(format!("cannot {what}: the kernel's answer cannot be read")))
+            }
+            Err(refusal) => match refusal.errno() {
+                Some(Errno::EADDRNOTAVAIL | Errno::ENODEV) => Ok(None),
+                _ => Err(refusal.doing(&what)),
+            },
+        }
     }
 
     /// The unicast routes of the main table, of the family of `like`.
