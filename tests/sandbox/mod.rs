@@ -18,6 +18,9 @@ use ocfbox::agents;
 /// Where a provider's agents are.
 pub const PROVIDERS: &str = "/usr/lib/ocf/resource.d";
 
+/// Programs that a test puts here go before those of the host.
+pub const OWN_PROGRAMS: &str = "/tmp/bin";
+
 /// The binary under test in the sandbox. Any user may reach it, which the build directory does not promise.
 const BINARY: &str = "/usr/lib/ocf/ocfbox";
 
@@ -67,10 +70,12 @@ impl Sandbox {
         }
         // libtest may run a test in its main thread, which must not stay behind in the sandbox.
         let done = thread::scope(|scope| {
-            scope.spawn(|| {
-                enter();
-                test(&Self(()));
-            }).join()
+            scope
+                .spawn(|| {
+                    enter();
+                    test(&Self(()));
+                })
+                .join()
         });
         if let Err(panic) = done {
             std::panic::resume_unwind(panic);
@@ -88,8 +93,19 @@ impl Sandbox {
         }
     }
 
+    /// Puts a program where it is found first.
+    pub fn program(&self, name: &str, script: &str) {
+        let path = Path::new(OWN_PROGRAMS).join(name);
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// Runs a program to its end, with no environment but what every program may expect.
-    pub fn run<A: AsRef<OsStr>>(&self, program: &str, arguments: impl IntoIterator<Item = A>) -> Run {
+    pub fn run<A: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Run {
         let mut command = self.command(program);
         run(command.args(arguments))
     }
@@ -98,7 +114,8 @@ impl Sandbox {
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
-        let path = [path, OsString::from("/usr/sbin:/sbin")].join(OsStr::new(":"));
+        let path = [OsString::from(OWN_PROGRAMS), path, OsString::from("/usr/sbin:/sbin")]
+            .join(OsStr::new(":"));
         command.env_clear().env("PATH", path).env("HOME", "/tmp").env("LANG", "C.UTF-8");
         command.current_dir("/").stdin(Stdio::null());
         command
@@ -121,8 +138,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 fn need(program: &str) {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    let package = PACKAGES.iter().find(|(name, _)| *name == program).map_or(program, |(_, package)| package);
+    let mut directories =
+        std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    let package =
+        PACKAGES.iter().find(|(name, _)| *name == program).map_or(program, |(_, package)| package);
     assert!(
         directories.any(|directory| directory.join(program).exists()),
         "needs {program}: apt-get install --no-install-recommends {package}"
@@ -143,6 +162,7 @@ fn enter() {
     for (path, mode) in [("/run", "0755"), ("/tmp", "1777")] {
         memory(Path::new(path), mode);
     }
+    fs::create_dir(OWN_PROGRAMS).unwrap();
     let state = Path::new("/run/resource-agents");
     fs::create_dir(state).unwrap();
     fs::set_permissions(state, fs::Permissions::from_mode(0o1755)).unwrap();
@@ -164,8 +184,11 @@ fn memory(target: &Path, mode: &str) {
 /// The directory `path` with what is changed in it kept in `memory`.
 fn copy_on_write(path: &str, memory: &Path) {
     let [upper, work] = ["upper", "work"].map(|name| memory.join(name));
-    [&upper, &work].map(|directory| fs::create_dir_all(directory).unwrap());
-    let options = format!("lowerdir={path},upperdir={},workdir={}", upper.display(), work.display());
+    for directory in [&upper, &work] {
+        fs::create_dir_all(directory).unwrap();
+    }
+    let options =
+        format!("lowerdir={path},upperdir={},workdir={}", upper.display(), work.display());
     mount(Some("overlay"), path, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
         .unwrap_or_else(|error| panic!("mount an overlay on {path}: {error}"));
 }
@@ -181,7 +204,9 @@ fn interfaces() {
     }
     // A link-local address that is still tentative would be in the way of the first test of IPv6.
     let patience = Instant::now() + Duration::from_secs(10);
-    while !ip("-o address show tentative").is_empty() || ip("-o -6 address show dev eth1").is_empty() {
+    while !ip("-o address show tentative").is_empty()
+        || ip("-o -6 address show dev eth1").is_empty()
+    {
         assert!(Instant::now() < patience, "the addresses of eth0 and eth1 stay tentative");
         thread::sleep(Duration::from_millis(50));
     }
