@@ -3,6 +3,8 @@
 //! `metadata/<Agent>.xml` is the 1.0 form and `metadata/1.1/<Agent>.xml` the 1.1 form. After a change that is meant,
 //! `BLESS=1 cargo test --test metadata` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "to panic is how a test fails")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -80,7 +82,9 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 
 fn bless(directory: &Path, printed: &Files) {
     fs::create_dir_all(directory).unwrap();
-    files(directory).iter().for_each(|path| fs::remove_file(path).unwrap());
+    for path in files(directory) {
+        fs::remove_file(path).unwrap();
+    }
     for (name, content) in printed {
         fs::write(directory.join(name), content).unwrap();
     }

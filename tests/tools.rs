@@ -1,4 +1,6 @@
-//! What the cluster's own tools think of the agents: xmllint, crm_resource, crm, pcs, ocf-tester.
+//! What the cluster's own tools think of the agents: xmllint, `crm_resource`, crm, pcs, ocf-tester.
+
+#![allow(clippy::unwrap_used, reason = "to panic is how a test fails")]
 
 mod sandbox;
 
@@ -197,7 +199,7 @@ fn ocf_tester_passes() {
     with_agents(&["ocf-tester", "xmllint"], |sandbox| {
         for (name, parameters) in TESTED_WITH {
             let mut words = vec!["-n", "test"];
-            parameters.iter().for_each(|parameter| words.extend(["-o", parameter]));
+            words.extend(parameters.iter().flat_map(|parameter| ["-o", parameter]));
             let path = agent(name);
             words.push(&path);
             let Run { code, stdout, stderr } = sandbox.run("ocf-tester", words);

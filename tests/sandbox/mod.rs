@@ -18,15 +18,6 @@ use ocfbox::agents;
 /// Where a provider's agents are.
 pub const PROVIDERS: &str = "/usr/lib/ocf/resource.d";
 
-/// Programs that a test puts here go before those of the host.
-pub const OWN_PROGRAMS: &str = "/tmp/bin";
-
-/// The binary under test in the sandbox. Any user may reach it, which the build directory does not promise.
-const BINARY: &str = "/usr/lib/ocf/ocfbox";
-
-/// What the tools write to: state, logs and caches below `/var`, and links to agents.
-const COPIED_ON_WRITE: [&str; 2] = ["/usr/lib/ocf", "/var"];
-
 /// A program and the Debian package that has it.
 const PACKAGES: [(&str, &str); 8] = [
     ("crm", "crmsh"),
@@ -58,8 +49,13 @@ impl Run {
     }
 }
 
-/// The sandbox in which this thread is.
-pub struct Sandbox(());
+/// The sandbox in which this thread is. Nobody has one outside of it, so that nothing happens to the host.
+pub struct Sandbox {
+    /// The binary under test, where any user may reach it, which the build directory does not promise.
+    binary: PathBuf,
+    /// Programs that a test puts here go before those of the host.
+    pub programs: PathBuf,
+}
 
 impl Sandbox {
     /// Does `test` in a sandbox with the programs that it needs, or fails with what is missing.
@@ -70,12 +66,8 @@ impl Sandbox {
         }
         // libtest may run a test in its main thread, which must not stay behind in the sandbox.
         let done = thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    enter();
-                    test(&Self(()));
-                })
-                .join()
+            let sandboxed = scope.spawn(|| test(&enter()));
+            sandboxed.join()
         });
         if let Err(panic) = done {
             std::panic::resume_unwind(panic);
@@ -89,15 +81,8 @@ impl Sandbox {
         for name in names() {
             let link = directory.join(name);
             let _ = fs::remove_file(&link);
-            symlink(BINARY, link).unwrap();
+            symlink(&self.binary, link).unwrap();
         }
-    }
-
-    /// Puts a program where it is found first.
-    pub fn program(&self, name: &str, script: &str) {
-        let path = Path::new(OWN_PROGRAMS).join(name);
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Runs a program to its end, with no environment but what every program may expect.
@@ -114,8 +99,8 @@ impl Sandbox {
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
-        let path = [OsString::from(OWN_PROGRAMS), path, OsString::from("/usr/sbin:/sbin")]
-            .join(OsStr::new(":"));
+        let path = [self.programs.as_os_str(), &path, OsStr::new("/usr/sbin:/sbin")];
+        let path = path.join(OsStr::new(":"));
         command.env_clear().env("PATH", path).env("HOME", "/tmp").env("LANG", "C.UTF-8");
         command.current_dir("/").stdin(Stdio::null());
         command
@@ -148,25 +133,25 @@ fn need(program: &str) {
     );
 }
 
-fn enter() {
+fn enter() -> Sandbox {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
         .expect("no namespaces of its own; a container needs --privileged for this");
     bind(None, "/", MsFlags::MS_REC | MsFlags::MS_PRIVATE);
-    let here = Path::new("/mnt");
-    memory(here, "0755");
-    for (number, path) in COPIED_ON_WRITE.iter().enumerate() {
-        copy_on_write(path, &here.join(number.to_string()));
-    }
-    fs::write(BINARY, "").unwrap();
-    bind(Some(env!("CARGO_BIN_EXE_ocfbox")), BINARY, MsFlags::MS_BIND);
-    for (path, mode) in [("/run", "0755"), ("/tmp", "1777")] {
-        memory(Path::new(path), mode);
-    }
-    fs::create_dir(OWN_PROGRAMS).unwrap();
+    memory("/run", "0755");
+    copy_on_write("/usr/lib/ocf", "/run/copies/ocf");
+    let binary = "/usr/lib/ocf/ocfbox";
+    fs::write(binary, "").unwrap();
+    bind(Some(env!("CARGO_BIN_EXE_ocfbox")), binary, MsFlags::MS_BIND);
+    // Not before the binary is bound, which may be below one of these.
+    copy_on_write("/var", "/run/copies/var");
+    memory("/tmp", "1777");
+    let programs = PathBuf::from("/tmp/bin");
+    fs::create_dir(&programs).unwrap();
     let state = Path::new("/run/resource-agents");
     fs::create_dir(state).unwrap();
     fs::set_permissions(state, fs::Permissions::from_mode(0o1755)).unwrap();
     interfaces();
+    Sandbox { binary: PathBuf::from(binary), programs }
 }
 
 fn bind(source: Option<&str>, target: &str, flags: MsFlags) {
@@ -175,20 +160,18 @@ fn bind(source: Option<&str>, target: &str, flags: MsFlags) {
 }
 
 /// An empty file system in memory.
-fn memory(target: &Path, mode: &str) {
+fn memory(target: &str, mode: &str) {
     let options = format!("mode={mode}");
     mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
-        .unwrap_or_else(|error| panic!("mount a tmpfs on {}: {error}", target.display()));
+        .unwrap_or_else(|error| panic!("mount a tmpfs on {target}: {error}"));
 }
 
-/// The directory `path` with what is changed in it kept in `memory`.
-fn copy_on_write(path: &str, memory: &Path) {
-    let [upper, work] = ["upper", "work"].map(|name| memory.join(name));
-    for directory in [&upper, &work] {
-        fs::create_dir_all(directory).unwrap();
+/// The directory `path`, with what is changed in it kept in `copies`.
+fn copy_on_write(path: &str, copies: &str) {
+    let options = format!("lowerdir={path},upperdir={copies}/upper,workdir={copies}/work");
+    for directory in ["upper", "work"] {
+        fs::create_dir_all(Path::new(copies).join(directory)).unwrap();
     }
-    let options =
-        format!("lowerdir={path},upperdir={},workdir={}", upper.display(), work.display());
     mount(Some("overlay"), path, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
         .unwrap_or_else(|error| panic!("mount an overlay on {path}: {error}"));
 }
