@@ -7,6 +7,7 @@
 mod agent;
 mod announce;
 mod generate;
+mod install;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -44,6 +45,10 @@ enum Verb {
         #[command(subcommand)]
         what: generate::What,
     },
+    /// Put the binary, the agents' links, manual pages and completions in place
+    Install(install::Words),
+    /// Take back all that install put or replaced
+    Uninstall(install::Common),
     /// Send the announcements of an address after the first one (start runs this by itself)
     #[command(hide = true)]
     Announce(announce::Words),
@@ -71,6 +76,8 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::List => list(),
         Verb::Describe { agent } => explain(&agent),
         Verb::Generate { what } => generate::run(&what),
+        Verb::Install(words) => install::run(&words),
+        Verb::Uninstall(words) => install::undo(&words),
         Verb::Announce(words) => announce::run(&words),
         Verb::Agent(_) => Ok(()),
     }
