@@ -174,6 +174,10 @@ impl<'a> Planner<'a, '_> {
         }
         self.after.directories.clone_from(&self.record.directories);
         self.after.directories.extend(self.made.iter().cloned());
+        let unwritten = temporary(RECORD);
+        if self.steps.is_empty() && self.root.look(&unwritten)? != There::Nothing {
+            self.steps.push(Step::Remove(unwritten));
+        }
         if self.steps.is_empty() {
             let changed = self.after != *self.record && !self.after.entries.is_empty();
             plan.record = changed.then_some(self.after);
