@@ -1,0 +1,81 @@
+//! The demonstration's network: a switch here, three hosts with a cable each.
+
+#![forbid(unsafe_code)]
+
+use std::net::IpAddr;
+
+use super::{CARD, Host, PATIENCE, PREFIX};
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::host::address::Address;
+use crate::host::lab::Cable;
+use crate::host::link::Link;
+use crate::host::net::Net;
+
+/// The switch, in the network namespace of this process.
+#[derive(Debug)]
+pub(super) struct Switch {
+    bridge: Link,
+}
+
+impl Switch {
+    /// Makes it, with no cables.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub(super) fn make() -> Result<Self> {
+        let net = open()?;
+        let bridge = net.make_switch("switch")?;
+        net.set_up(&bridge)?;
+        Ok(Self { bridge })
+    }
+
+    /// Lays a cable to `host`, of which `process` is one.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub(super) fn plug(&self, host: Host, process: u32) -> Result<()> {
+        let net = open()?;
+        let cable = Cable { port: host.name, card: CARD, mac: host.mac, process };
+        let port = net.make_cable(&cable, &self.bridge)?;
+        net.set_up(&port)
+    }
+
+    /// Cuts the cable to `host`.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub(super) fn cut(&self, host: Host) -> Result<()> {
+        let net = open()?;
+        match net.link_named(host.name)? {
+            Some(port) => net.set_down(&port),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Sets up the card at the other end of the cable, in the network namespace of this process; its number.
+///
+/// # Errors
+/// There is no cable, or it has no link.
+pub(super) fn set_up_card(host: Host) -> Result<u32> {
+    let net = open()?;
+    for name in ["lo", CARD] {
+        let link = net.link_named(name)?.ok_or_else(|| missing(host))?;
+        net.set_up(&link)?;
+    }
+    let card = net.link_named(CARD)?.ok_or_else(|| missing(host))?;
+    net.add(&Address::new(card.index, IpAddr::V4(host.ip), PREFIX), CARD)?;
+    let linked = net.wait_until(PATIENCE, |net| {
+        Ok(net.link(card.index)?.is_some_and(|link| link.fault().is_none()))
+    })?;
+    if linked { Ok(card.index) } else { Err(missing(host)) }
+}
+
+fn missing(host: Host) -> Error {
+    Error::Failed(format!("{} has no link to the switch", host.name))
+}
+
+fn open() -> Result<Net> {
+    Net::open(Deadline::after(PATIENCE))
+}
