@@ -17,7 +17,7 @@ use crate::host::packet::PacketSocket;
 /// Pause between two requests.
 const PAUSE: Duration = Duration::from_millis(2);
 /// An answer that takes longer does not count, and a new connection is tried.
-const LATEST: Duration = Duration::from_millis(10);
+const LATEST: Duration = Duration::from_millis(5);
 
 /// Lives until the manager has the totals.
 ///

@@ -250,9 +250,9 @@ impl Manager {
                 note(Tone::Plain, &format!("hears a gratuitous ARP: {ADDRESS} is at {mac}"));
                 seen.announced.push((mac, at));
             }
-            Event::Answered(node, before) => {
-                note(Tone::Good, &format!("first answer from {node}"));
-                seen.answers.push(Answer { node, at, before });
+            Event::Answered(by, before) => {
+                note(Tone::Good, &format!("first answer from {by}"));
+                seen.answers.push(Answer { node: by, at, before });
             }
         }
         Ok(())

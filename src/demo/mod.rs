@@ -56,5 +56,7 @@ const PORT: u16 = 7700;
 /// A directory that every Linux has, over which the private tmpfs is mounted.
 const PRIVATE: &str = "/run";
 
+/// It takes a second; on the busiest machine something is wrong after this.
+const LONGEST: Duration = Duration::from_mins(1);
 /// Longest time that any single step may take, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(5);

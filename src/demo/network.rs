@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use super::{CARD, Host, PATIENCE, PREFIX};
+use super::{CARD, Host, LONGEST, PATIENCE, PREFIX};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::host::address::Address;
@@ -12,9 +13,10 @@ use crate::host::lab::Cable;
 use crate::host::link::Link;
 use crate::host::net::Net;
 
-/// The switch, in the network namespace of this process.
+/// The switch, with the network namespace of this process.
 #[derive(Debug)]
 pub(super) struct Switch {
+    net: Net,
     bridge: Link,
 }
 
@@ -24,10 +26,10 @@ impl Switch {
     /// # Errors
     /// The kernel refused.
     pub(super) fn make() -> Result<Self> {
-        let net = open()?;
+        let net = open(LONGEST)?;
         let bridge = net.make_switch("switch")?;
         net.set_up(&bridge)?;
-        Ok(Self { bridge })
+        Ok(Self { net, bridge })
     }
 
     /// Lays a cable to `host`, of which `process` is one.
@@ -35,10 +37,9 @@ impl Switch {
     /// # Errors
     /// The kernel refused.
     pub(super) fn plug(&self, host: Host, process: u32) -> Result<()> {
-        let net = open()?;
         let cable = Cable { port: host.name, card: CARD, mac: host.mac, process };
-        let port = net.make_cable(&cable, &self.bridge)?;
-        net.set_up(&port)
+        let port = self.net.make_cable(&cable, &self.bridge)?;
+        self.net.set_up(&port)
     }
 
     /// Cuts the cable to `host`.
@@ -46,9 +47,8 @@ impl Switch {
     /// # Errors
     /// The kernel refused.
     pub(super) fn cut(&self, host: Host) -> Result<()> {
-        let net = open()?;
-        match net.link_named(host.name)? {
-            Some(port) => net.set_down(&port),
+        match self.net.link_named(host.name)? {
+            Some(port) => self.net.set_down(&port),
             None => Ok(()),
         }
     }
@@ -59,7 +59,7 @@ impl Switch {
 /// # Errors
 /// There is no cable, or it has no link.
 pub(super) fn set_up_card(host: Host) -> Result<u32> {
-    let net = open()?;
+    let net = open(PATIENCE)?;
     for name in ["lo", CARD] {
         let link = net.link_named(name)?.ok_or_else(|| missing(host))?;
         net.set_up(&link)?;
@@ -76,6 +76,6 @@ fn missing(host: Host) -> Error {
     Error::Failed(format!("{} has no link to the switch", host.name))
 }
 
-fn open() -> Result<Net> {
-    Net::open(Deadline::after(PATIENCE))
+fn open(at_most: Duration) -> Result<Net> {
+    Net::open(Deadline::after(at_most))
 }

@@ -5,19 +5,16 @@
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::{Child, ExitCode, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::namespace;
 use super::part::Part;
+use super::{LONGEST, namespace};
 use crate::error::{Doing, Error, Result};
-
-/// It takes less than three seconds; on the busiest machine something is wrong after this.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// Shows a takeover, and leaves nothing behind.
 ///
@@ -75,9 +72,8 @@ fn wait(manager: &mut Child, arrived: &SignalFd) -> Result<End> {
         }
         while let Some(info) = arrived.read_signal().doing(|| "read signals")? {
             let number = i32::try_from(info.ssi_signo).unwrap_or_default();
-            match Signal::try_from(number) {
-                Ok(signal @ (Signal::SIGINT | Signal::SIGTERM)) => return Ok(End::Signal(signal)),
-                _ => {}
+            if let Ok(signal @ (Signal::SIGINT | Signal::SIGTERM)) = Signal::try_from(number) {
+                return Ok(End::Signal(signal));
             }
         }
     }
