@@ -247,6 +247,23 @@ pub trait Params: Sized {
 /// assert!(parsed.wait.is_some_and(|wait| wait.is_set()));
 /// assert!(Example::SPEC[0].reloadable);
 /// ```
+///
+/// A parameter that is declared and never read is a warning of the compiler (here made an error), so that no agent
+/// advertises what it does not do:
+///
+/// ```compile_fail
+/// #![deny(dead_code)]
+/// use ocfbox::param::{Params, Source, values::Flag};
+///
+/// ocfbox::params! {
+///     struct Example {
+///         /// Whether to wait
+///         wait: Option<Flag>,
+///     }
+/// }
+///
+/// let _ = Example::parse(Source::strict(&[]));
+/// ```
 #[macro_export]
 macro_rules! params {
     ($(#[$outer:meta])* $visibility:vis struct $name:ident {
