@@ -49,8 +49,8 @@ pub(super) enum Event {
     Ended(Ended),
     /// The other node's heartbeat is missed.
     Lost,
-    /// The other node's heartbeat is there again.
-    Back,
+    /// The other node's heartbeat is heard, or heard again.
+    Alive,
     /// The service answered, for the first time from this node; the answer before that was at that moment.
     Answered(String, Option<Moment>),
     /// A gratuitous ARP named this hardware address.
@@ -93,7 +93,7 @@ impl fmt::Display for Event {
                 write!(f, "ended {code} {} {}", took.as_nanos(), one_line(reason, 500))
             }
             Self::Lost => f.write_str("lost"),
-            Self::Back => f.write_str("back"),
+            Self::Alive => f.write_str("alive"),
             Self::Answered(node, None) => write!(f, "answered {node}"),
             Self::Answered(node, Some(before)) => write!(f, "answered {node} {before}"),
             Self::Heard(mac) => write!(f, "heard {mac}"),
@@ -114,7 +114,7 @@ impl Event {
             "gone" => Self::Gone,
             "failed" => Self::Failed(rest.to_owned()),
             "lost" => Self::Lost,
-            "back" => Self::Back,
+            "alive" => Self::Alive,
             "heard" => Self::Heard(rest.to_owned()),
             "neighbour" => Self::Neighbour(rest.to_owned()),
             "answered" => {
@@ -161,7 +161,7 @@ mod tests {
             Event::Ended(ended),
             Event::Ended(Ended::default()),
             Event::Lost,
-            Event::Back,
+            Event::Alive,
             Event::Answered("node1".into(), None),
             Event::Answered("node2".into(), Some(Moment(Duration::from_nanos(7)))),
             Event::Heard("02:00".into()),

@@ -35,31 +35,26 @@ pub(super) fn begin(own: Host, peer: Host) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells when the peer falls silent and when it speaks again.
+/// Tells when the peer is heard, when it falls silent, and when it is heard again.
 fn listen(socket: &UdpSocket) {
-    let mut heard: Option<Instant> = None;
-    let mut lost = false;
+    let mut heard = Instant::now();
+    let mut silent = true;
     let mut buffer = [0; 16];
     loop {
-        let silent = heard.map_or(Duration::ZERO, |heard| heard.elapsed());
-        // A read that waits for ever before the first heartbeat, and after the last one.
-        let wait = (heard.is_some() && !lost)
-            .then(|| DEAD.saturating_sub(silent).max(Duration::from_millis(1)));
+        // While it is silent there is nothing to miss.
+        let wait =
+            (!silent).then(|| DEAD.saturating_sub(heard.elapsed()).max(Duration::from_millis(1)));
         if socket.set_read_timeout(wait).is_err() {
             return;
         }
-        match socket.recv(&mut buffer) {
-            Ok(_) => {
-                heard = Some(Instant::now());
-                if std::mem::take(&mut lost) {
-                    tell(&Event::Back);
-                }
+        if socket.recv(&mut buffer).is_ok() {
+            heard = Instant::now();
+            if std::mem::take(&mut silent) {
+                tell(&Event::Alive);
             }
-            Err(_) if heard.is_some_and(|heard| heard.elapsed() >= DEAD) => {
-                lost = true;
-                tell(&Event::Lost);
-            }
-            Err(_) => {}
+        } else if !silent && heard.elapsed() >= DEAD {
+            silent = true;
+            tell(&Event::Lost);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The resource manager: PID 1 of the demonstration, on the switch's side of all cables.
 //!
 //! It has hold of the parts, keeps what they tell, and knows how to wait for it. What happens in which order is in
-//! [`scenario`](super::scenario).
+//! `scenario`.
 
 #![forbid(unsafe_code)]
 
@@ -65,16 +65,24 @@ pub(super) struct Answer {
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     ready: usize,
+    alive: usize,
     ended: Option<Ended>,
     neighbour: Option<String>,
-    /// Since when node2 misses the heartbeat of node1.
-    pub lost: Option<Moment>,
+    /// Which nodes miss the heartbeat of the other one, and since when.
+    missing: Vec<(Host, Moment)>,
     /// First answers, by node.
     pub answers: Vec<Answer>,
     /// Hardware addresses at which the address was announced, and when.
     pub announced: Vec<(String, Moment)>,
     /// The client's count.
     pub totals: Option<Totals>,
+}
+
+impl Observed {
+    /// Since when `node` misses the heartbeat of the other one.
+    pub(super) fn missed_by(&self, node: Host) -> Option<Moment> {
+        self.missing.iter().find(|(host, _)| *host == node).map(|(_, since)| *since)
+    }
 }
 
 /// The parts and what is known of them.
@@ -106,6 +114,13 @@ impl Manager {
             part.order("plugged")?;
         }
         manager.until("the hosts' network cards", |seen| seen.ready == 2 * count)?;
+        // An ARP request that the switch does not pass on yet is asked again only after a second.
+        manager.switch.wait_for_links()?;
+        let nodes = [NODE1, NODE2];
+        for node in nodes {
+            manager.order(node, "linked")?;
+        }
+        manager.until("the nodes to hear each other", |seen| seen.alive >= nodes.len())?;
         manager.timeline = Timeline::begin(colour);
         Ok(manager)
     }
@@ -239,12 +254,15 @@ impl Manager {
             Event::Neighbour(mac) => seen.neighbour = Some(mac),
             Event::Totals(totals) => seen.totals = Some(totals),
             Event::Lost => {
-                seen.lost = Some(at);
+                seen.missing.push((host, at));
                 note(Tone::Bad, &format!("no heartbeat for {} ms", heartbeat::DEAD.as_millis()));
             }
-            Event::Back => {
-                seen.lost = None;
-                note(Tone::Plain, "the heartbeat is back: it was late, this machine is busy");
+            Event::Alive => {
+                seen.alive += 1;
+                if seen.missed_by(host).is_some() {
+                    seen.missing.retain(|(node, _)| *node != host);
+                    note(Tone::Plain, "the heartbeat is back: it was late, this machine is busy");
+                }
             }
             Event::Heard(mac) => {
                 note(Tone::Plain, &format!("hears a gratuitous ARP: {ADDRESS} is at {mac}"));

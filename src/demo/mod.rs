@@ -1,9 +1,9 @@
 //! `ocfbox demo`: a takeover, shown on this machine and without touching it.
 //!
-//! The program starts itself again in several parts. [`session`] is what the user called: it makes a PID namespace,
-//! waits, and passes on Ctrl-C. [`manager`] is PID 1 in there, so that the kernel ends everything with it; it has the
-//! switch in a network namespace of its own, orders the agent's actions and prints the [`timeline`]. [`node`] runs
-//! twice and [`client`] once, each in a network namespace of its own at one end of a cable. A node is PID 1 of a
+//! The program starts itself again in several parts. `session` is what the user called: it makes a PID namespace,
+//! waits, and passes on Ctrl-C. `manager` is PID 1 in there, so that the kernel ends everything with it; it has the
+//! switch in a network namespace of its own, orders the agent's actions and prints the `timeline`. `node` runs
+//! twice and `client` once, each in a network namespace of its own at one end of a cable. A node is PID 1 of a
 //! PID namespace too: to kill it is a power loss, which no process of the node survives.
 //!
 //! No namespace has a name, and state lies in a tmpfs that only these processes see; what the kernel does not take

@@ -42,6 +42,22 @@ impl Switch {
         self.net.set_up(&port)
     }
 
+    /// Waits until packets pass through it between all its cables.
+    ///
+    /// # Errors
+    /// One of them has no link at its other end.
+    pub(super) fn wait_for_links(&self) -> Result<()> {
+        let linked = self.net.wait_until(PATIENCE, |net| {
+            let links = net.links()?;
+            Ok(links.iter().filter(|link| !link.loopback).all(|link| link.fault().is_none()))
+        })?;
+        if linked {
+            Ok(())
+        } else {
+            Err(Error::Failed("the switch has a port without a link".to_owned()))
+        }
+    }
+
     /// Cuts the cable to `host`.
     ///
     /// # Errors

@@ -24,9 +24,9 @@ pub(super) fn run(own: Host, peer: Host) -> Result<()> {
             "plugged" => {
                 network::set_up_card(own)?;
                 serve()?;
-                heartbeat::begin(own, peer).doing(|| "send heartbeats")?;
                 tell(&Event::Ready);
             }
+            "linked" => heartbeat::begin(own, peer).doing(|| "send heartbeats")?,
             action => tell(&Event::Ended(executor::call(own, action)?)),
         }
     }

@@ -15,11 +15,16 @@ use crate::host::arp;
 /// How long the client is served between the events.
 const QUIET: Duration = Duration::from_millis(250);
 
-/// How long the agent's actions took.
-struct Times {
+/// How node2 came to the address.
+struct Takeover {
+    /// The last answer from node1; its end, if the client got none.
+    last: Moment,
+    /// When node2 noticed.
+    noticed: Moment,
+    /// The first answer from node2.
+    first: Moment,
+    /// How long the agent's start took.
     start: Duration,
-    monitor: Duration,
-    stop: Duration,
 }
 
 /// Plays it, and prints what happened.
@@ -29,7 +34,7 @@ struct Times {
 pub(super) fn play(manager: &mut Manager) -> Result<()> {
     introduce(manager)?;
     serve_from_node1(manager)?;
-    let (killed, answer, start) = take_over(manager)?;
+    let takeover = take_over(manager)?;
     let monitor = manager.action(NODE2, "monitor", 0)?;
     check_neighbour(manager, NODE2)?;
     manager.go_on(QUIET)?;
@@ -37,7 +42,7 @@ pub(super) fn play(manager: &mut Manager) -> Result<()> {
     let stop = manager.action(NODE2, "stop", 0)?;
     manager.action(NODE2, "monitor", 7)?;
     manager.timeline.flush()?;
-    conclude(manager, killed, &answer, totals, &Times { start, monitor, stop })
+    conclude(manager, &takeover, totals, monitor, stop)
 }
 
 fn introduce(manager: &Manager) -> Result<()> {
@@ -68,16 +73,17 @@ fn serve_from_node1(manager: &mut Manager) -> Result<()> {
     manager.go_on(QUIET)
 }
 
-/// Node1 dies and node2 takes over: when it died, the first answer, and how long the agent's start took.
-fn take_over(manager: &mut Manager) -> Result<(Moment, Answer, Duration)> {
+/// Node1 dies and node2 takes over.
+fn take_over(manager: &mut Manager) -> Result<Takeover> {
     let killed = manager.power_off(NODE1)?;
     let what = "POWER LOSS: its cable is cut, every process of it killed";
     manager.timeline.note(killed, NODE1.name, Tone::Bad, what);
-    manager.until_some("node2 to notice that node1 is dead", |seen| seen.lost)?;
+    let noticed =
+        manager.until_some("node2 to notice that node1 is dead", |seen| seen.missed_by(NODE2))?;
     manager.note(NODE2, Tone::Plain, "node1 is dead; without power it needs no fencing");
-    let took = start(manager, NODE2)?;
+    let start = start(manager, NODE2)?;
     let answer = first_answer(manager, NODE2)?;
-    Ok((killed, answer, took))
+    Ok(Takeover { last: answer.before.unwrap_or(killed), noticed, first: answer.at, start })
 }
 
 fn start(manager: &mut Manager, node: Host) -> Result<Duration> {
@@ -117,24 +123,21 @@ fn end_client(manager: &mut Manager) -> Result<Totals> {
 
 fn conclude(
     manager: &Manager,
-    killed: Moment,
-    answer: &Answer,
+    takeover: &Takeover,
     totals: Totals,
-    times: &Times,
+    monitor: Duration,
+    stop: Duration,
 ) -> Result<()> {
-    let lost = manager.observed.lost.unwrap_or(killed);
-    let begin = answer.before.unwrap_or(killed);
-    let whole = |time: Duration| time.as_millis();
+    let Takeover { last, noticed, first, start } = takeover;
     // Rounded once, so that the parts are together the whole.
-    let (outage, noticing) = (whole(answer.at.since(begin)), whole(lost.since(begin)));
+    let (outage, noticing) = (first.since(*last).as_millis(), noticed.since(*last).as_millis());
     let taking = outage.saturating_sub(noticing);
     let result = format!(
         "outage seen by the client: {outage} ms (of it {noticing} ms to notice that node1 is dead, {taking} ms to take over)"
     );
     manager.timeline.say(Tone::Result, &[String::new(), result])?;
     let Totals { node1, node2, unanswered } = totals;
-    let Times { start, monitor, stop } = times;
-    let [start, monitor, stop] = [start, monitor, stop].map(|time| milliseconds(*time));
+    let [start, monitor, stop] = [*start, monitor, stop].map(milliseconds);
     let lines = [
         format!("requests: {node1} answered by node1, {node2} by node2, {unanswered} by nobody"),
         format!(
