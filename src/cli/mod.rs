@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::agents;
-use crate::error::{Error, Result};
+use crate::error::{Error, OcfCode, Result, one_line};
 use crate::render::describe::{Paint, describe};
 
 /// The OCF resource agents in one binary.
@@ -61,6 +61,7 @@ enum Verb {
 /// Does what the words of the command line say.
 #[must_use]
 pub fn main(words: Vec<OsString>) -> ExitCode {
+    std::panic::set_hook(Box::new(internal_error));
     let called = words.first().map_or_else(PathBuf::new, PathBuf::from);
     let name = called.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if let Some(entry) = agents::find(&name) {
@@ -71,6 +72,14 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Verb::Demo => demo::run(),
         verb => finished(perform(verb)),
     }
+}
+
+/// A cluster manager understands an exit code and a reason, and no abort.
+fn internal_error(panic: &std::panic::PanicHookInfo<'_>) {
+    let message = one_line(&panic.to_string(), 180);
+    // Nobody can be told if stderr is gone.
+    let _ = writeln!(std::io::stderr(), "ocf-exit-reason:ocfbox {message}; please report it");
+    std::process::exit(i32::from(OcfCode::Failed.number()));
 }
 
 fn perform(verb: Verb) -> Result<()> {
