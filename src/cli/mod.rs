@@ -6,6 +6,7 @@
 
 mod agent;
 mod announce;
+mod demo;
 mod generate;
 mod install;
 
@@ -49,6 +50,11 @@ enum Verb {
     Install(install::Words),
     /// Take back all that install put or replaced
     Uninstall(install::Common),
+    /// Show a takeover on this machine, in throw-away namespaces
+    Demo,
+    /// Be a part of the demonstration (demo runs this by itself)
+    #[command(hide = true)]
+    DemoPart(demo::Words),
     /// Send the announcements of an address after the first one (start runs this by itself)
     #[command(hide = true)]
     Announce(announce::Words),
@@ -68,6 +74,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     }
     match Arguments::parse_from(words).verb {
         Verb::Agent(words) => agent::called_by_person(&words),
+        Verb::Demo => demo::run(),
         verb => finished(perform(verb)),
     }
 }
@@ -88,7 +95,8 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Install(words) => install::run(&words),
         Verb::Uninstall(words) => install::undo(&words),
         Verb::Announce(words) => announce::run(&words),
-        Verb::Agent(_) => Ok(()),
+        Verb::DemoPart(words) => demo::run_part(&words),
+        Verb::Agent(_) | Verb::Demo => Ok(()),
     }
 }
 
@@ -115,8 +123,12 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// Whether to set words off by colour: on a terminal, unless `NO_COLOR` is set.
 pub(crate) fn paint() -> Paint {
+    Paint::new(colour())
+}
+
+fn colour() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    Paint::new(std::io::stdout().is_terminal() && !refused)
+    std::io::stdout().is_terminal() && !refused
 }
 
 fn list() -> Result<()> {
