@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "to panic is how a test fails")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -57,9 +57,9 @@ fn compare(directory: &str, printed: &Files) {
         bless(&directory, printed);
     }
     let golden = golden(&directory);
-    let differences: Vec<String> = printed
-        .keys()
-        .chain(golden.keys())
+    let names: BTreeSet<&String> = printed.keys().chain(golden.keys()).collect();
+    let differences: Vec<String> = names
+        .into_iter()
         .filter_map(|name| difference(name, golden.get(name), printed.get(name)))
         .collect();
     assert!(

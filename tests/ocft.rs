@@ -56,6 +56,9 @@ fn own(suite: &str) {
         fs::write(Path::new("/tmp/ocft").join(suite), &cases).unwrap();
         sandbox.run("ocft", ["make", "-d", "/tmp/ocft", suite]).ok();
         check(sandbox, suite, &Differences::new());
+        for left in ["-o address show scope global", "netns list"] {
+            assert_eq!(sandbox.run("ip", left.split(' ')).ok(), "", "{suite} leaves: ip {left}");
+        }
     });
 }
 
@@ -67,16 +70,15 @@ fn check(sandbox: &Sandbox, suite: &str, differences: &Differences) {
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let Run { stdout, stderr, .. } = sandbox.run("ocft", ["test", "-v", suite]);
+    let Run { code, stdout, stderr } = sandbox.run("ocft", ["test", "-v", suite]);
     let said = without_colours(&stdout);
-    let cases = numbers(suite, "sh");
-    let begun = said.matches("' case ").count();
-    assert_eq!(
-        (begun, stderr.as_str()),
-        (cases.len(), ""),
-        "not all cases of {suite} ran:\n{said}"
-    );
     let failed = numbers(suite, "retest");
+    // A case that ends in a way which ocft does not know leaves no file, but shows in the exit code.
+    let complete = code == Some(i32::from(!failed.is_empty()))
+        && said.matches("' case ").count() == numbers(suite, "sh").len()
+        && !said.contains("WARNING: ")
+        && stderr.is_empty();
+    assert!(complete, "{suite} did not run as a whole ({code:?}):\n{said}{stderr}");
     let expected: BTreeSet<u32> = differences.keys().copied().collect();
     let stale = differences.iter().find(|(case, _)| !failed.contains(case));
     assert_eq!(stale, None, "a case of {suite} passes, but is in the table of differences");
@@ -112,6 +114,16 @@ fn every_agent_has_a_suite_and_every_suite_an_agent() {
     let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
     let suites: BTreeSet<String> = files.map(|name| name.into_string().unwrap()).collect();
     assert_eq!(suites, names().map(str::to_owned).collect());
+}
+
+#[test]
+#[ignore = "needs root and the cluster packages: tests/run ocft"]
+fn packaged_ipaddr2() {
+    let local = "an interface that is not here is wrong on this node only, so that start answers 2 and another node \
+                 may be tried; 6 would give the resource up everywhere";
+    let vanished =
+        "with the interface the address is gone, which is not running (7) and no failure (1)";
+    packaged("IPaddr2", &[(8, local), (19, vanished)]);
 }
 
 #[test]
