@@ -53,9 +53,6 @@ fn words(param: &ParamSpec) -> Vec<String> {
         Kind::Select(values) => values,
         Kind::String | Kind::Integer => &[],
     };
-    let known = values
-        .iter()
-        .filter(|value| !value.is_empty())
-        .map(|value| format!("{}={value}", param.name));
+    let known = values.iter().map(|value| format!("{}={value}", param.name));
     std::iter::once(format!("{}=", param.name)).chain(known).collect()
 }
