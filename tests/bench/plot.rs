@@ -15,8 +15,8 @@ const LEFT: f64 = 250.0;
 const RIGHT: f64 = 690.0;
 /// Above the first bar: the title, the legend and the scale.
 const TOP: f64 = 84.0;
-const BAR: f64 = 11.0;
-const ROW: f64 = 30.0;
+const BAR: f64 = 12.0;
+const ROW: f64 = 33.0;
 const HEADING: f64 = 28.0;
 
 const STYLE: &str = "\
@@ -80,7 +80,7 @@ pub fn picture(results: &Results, machine: &Machine) -> String {
             top += ROW;
         }
     }
-    let height = top + 44.0;
+    let height = top + 62.0;
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
          height=\"{height}\" role=\"img\">\n<title>Time of one call: ocfbox and the shell agents</title>\n\
@@ -90,15 +90,15 @@ pub fn picture(results: &Results, machine: &Machine) -> String {
         height - 1.0,
         legend(),
         grid(&scale, floor, top),
-        text(16.0, height - 14.0, "faint", &below(machine)),
+        below(machine, height),
     )
 }
 
-fn below(machine: &Machine) -> String {
-    format!(
-        "ocfbox {}; {}, {} cores; {}; {}. Medians; see speed.md.",
-        machine.version, machine.cpu, machine.cores, machine.system, machine.date
-    )
+fn below(machine: &Machine, height: f64) -> String {
+    let first = format!("{}, {} cores; {}", machine.cpu, machine.cores, machine.system);
+    let second =
+        format!("ocfbox {}, {}. Medians; all figures: speed.md", machine.version, machine.date);
+    text(16.0, height - 28.0, "faint", &first) + &text(16.0, height - 12.0, "faint", &second)
 }
 
 fn sections(results: &Results) -> Vec<Section> {
@@ -147,7 +147,7 @@ fn bars(results: &Results, case: &Case, action: &str, addresses: u32, label: &st
 impl Bars {
     fn drawn(&self, top: f64, scale: &Scale) -> String {
         let ours = format!("{} ms", short(self.ours));
-        let shell = format!("{} ms, {} times", short(self.shell), short(self.times));
+        let shell = format!("{} ms, {}×", short(self.shell), short(self.times));
         [
             text(28.0, top + BAR + 4.0, "", &self.label),
             bar(top, "ours", self.ours, &ours, scale),
