@@ -1,0 +1,63 @@
+//! A virtual address as a Pacemaker resource.
+
+use std::fmt::Write as _;
+
+use super::Agents;
+
+/// An `IPaddr2` resource, to be written as the configuration wants it.
+pub struct Address {
+    /// The resource's name.
+    pub id: String,
+    /// The address itself.
+    pub ip: String,
+    provider: &'static str,
+    parameters: Vec<(&'static str, String)>,
+    monitor: Option<&'static str>,
+}
+
+impl Address {
+    /// One in the service network, with nothing but the address given.
+    pub fn new(agents: Agents, ip: &str) -> Self {
+        let id = format!("address-{}", ip.replace(['.', ':'], "-"));
+        let parameters = vec![("ip", ip.to_owned())];
+        Self { id, ip: ip.to_owned(), provider: agents.provider(), parameters, monitor: None }
+    }
+
+    /// With another parameter.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.parameters.push((name, value.to_owned()));
+        self
+    }
+
+    /// With a recurring monitor.
+    pub fn monitored(mut self, interval: &'static str) -> Self {
+        self.monitor = Some(interval);
+        self
+    }
+
+    /// Found under that provider instead.
+    pub fn provided_by(mut self, provider: &'static str) -> Self {
+        self.provider = provider;
+        self
+    }
+
+    /// The resource in the configuration's words.
+    pub fn xml(&self) -> String {
+        let Self { id, provider, .. } = self;
+        let mut xml = format!("<primitive id='{id}' class='ocf' provider='{provider}' type='IPaddr2'>");
+        xml.push_str(&format!("<instance_attributes id='{id}-parameters'>"));
+        for (name, value) in &self.parameters {
+            write!(xml, "<nvpair id='{id}-{name}' name='{name}' value='{value}'/>")
+                .expect("a string can be written to");
+        }
+        xml.push_str("</instance_attributes><operations>");
+        for (name, interval) in
+            [("start", "0"), ("stop", "0")].into_iter().chain(self.monitor.map(|time| ("monitor", time)))
+        {
+            write!(xml, "<op id='{id}-{name}' name='{name}' interval='{interval}' timeout='20s'/>")
+                .expect("a string can be written to");
+        }
+        xml.push_str("</operations></primitive>");
+        xml
+    }
+}
