@@ -6,6 +6,7 @@
 mod client;
 mod clock;
 mod fleet;
+mod heartbeat;
 mod install;
 mod laboratory;
 mod logs;

@@ -8,18 +8,22 @@ use nix::unistd::geteuid;
 use crate::Outcome;
 
 /// A program or file, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: [(&str, &str); 17] = [
     ("corosync", "corosync"),
     ("corosync-cmapctl", "corosync"),
     ("pacemakerd", "pacemaker"),
     ("cibadmin", "pacemaker-cli-utils"),
     ("crm_mon", "pacemaker-cli-utils"),
     ("crm_resource", "pacemaker-cli-utils"),
+    ("crm_standby", "pacemaker-cli-utils"),
     ("crmadmin", "pacemaker-cli-utils"),
     ("/usr/libexec/heartbeat/heartbeat", "heartbeat"),
     ("/usr/share/heartbeat/hb_standby", "heartbeat"),
     ("/usr/share/heartbeat/ResourceManager", "heartbeat"),
     ("/usr/lib/ocf/resource.d/heartbeat/IPaddr2", "resource-agents"),
+    ("cl_status", "heartbeat"),
+    ("ifconfig", "net-tools"),
+    ("pgrep", "procps"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
 ];

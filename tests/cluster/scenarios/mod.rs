@@ -1,6 +1,7 @@
 //! The scenarios, in the order in which they run: those that share a cluster stand together.
 
 mod common;
+mod haresources;
 mod moves;
 mod resource;
 
@@ -59,5 +60,9 @@ pub struct Scenario {
 const BOTH: &[Agents] = &[Agents::Ocfbox, Agents::Shell];
 
 /// All there are.
-pub const ALL: &[Scenario] =
-    &[Scenario { name: "pacemaker::planned_move", agents: BOTH, run: moves::planned_move }];
+pub const ALL: &[Scenario] = &[
+    Scenario { name: "pacemaker::planned_move", agents: BOTH, run: moves::planned_move },
+    Scenario { name: "haresources::status", agents: BOTH, run: haresources::status },
+    Scenario { name: "haresources::give_back", agents: BOTH, run: haresources::give_back },
+    Scenario { name: "haresources::node_crash", agents: BOTH, run: haresources::node_crash },
+];
