@@ -87,10 +87,9 @@ fn wait_for_any(requests: &[Request], until: Instant) -> Vec<bool> {
 fn go_on(mut request: Request) -> Option<Request> {
     let result = if request.asked { receive(&mut request.connection) } else { send(&mut request.connection) };
     match result {
-        Ok(true) => None,
         Ok(false) => Some(Request { asked: true, ..request }),
         Err(error) if is_early(&error) => Some(request),
-        Err(_) => None,
+        Ok(true) | Err(_) => None,
     }
 }
 

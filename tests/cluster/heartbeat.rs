@@ -12,7 +12,7 @@ use crate::network::RING;
 use crate::{Outcome, wait};
 
 /// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const RESOURCE_MANAGER: &str = "/usr/share/heartbeat/ResourceManager";
 

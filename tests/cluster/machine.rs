@@ -93,7 +93,14 @@ impl Machine {
 
     /// Whether an interface of the machine has the address, with any prefix length.
     pub fn holds(&self, address: &str) -> Outcome<bool> {
-        Ok(self.ip("-j addr show")?.contains(&format!("\"local\":\"{address}\"")))
+        Ok(self.holds_how_many(&[address])? == 1)
+    }
+
+    /// How many of the addresses the machine has.
+    pub fn holds_how_many<A: AsRef<str>>(&self, addresses: &[A]) -> Outcome<usize> {
+        let all = self.ip("-j addr show")?;
+        let is_there = |address: &&A| all.contains(&format!("\"local\":\"{}\"", address.as_ref()));
+        Ok(addresses.iter().filter(is_there).count())
     }
 
     /// Starts a daemon that stays in the foreground; what it says goes to a file in /var/log.

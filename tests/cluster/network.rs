@@ -8,7 +8,7 @@ use crate::namespaces::run;
 
 /// One network of the laboratory.
 pub struct Lan {
-    /// Name of the bridge, and the first half of the name of every cable's far end.
+    /// Name of the bridge, and the first half of the name of every cable's far end; 15 characters are allowed.
     bridge: &'static str,
     /// Name of the interface in the machines.
     pub nic: &'static str,
@@ -19,8 +19,7 @@ pub struct Lan {
 }
 
 /// Where the clients are and the virtual addresses belong.
-pub const SERVICE: Lan =
-    Lan { bridge: "service", nic: "eth0", ipv4: "10.77.0.", ipv6: "fd00:77::", byte: 0x77 };
+pub const SERVICE: Lan = Lan { bridge: "lan", nic: "eth0", ipv4: "10.77.0.", ipv6: "fd00:77::", byte: 0x77 };
 
 /// Where the nodes talk among themselves, so that a cut service cable is not a lost node.
 pub const RING: Lan = Lan { bridge: "ring", nic: "eth1", ipv4: "10.76.0.", ipv6: "fd00:76::", byte: 0x76 };

@@ -1,14 +1,22 @@
 //! The part of libtest's command line that cargo, nextest and people use.
 
+/// What to do with the chosen scenarios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Show their names, and with `terse` nothing else.
+    List { terse: bool },
+    /// Say that they do not run by themselves.
+    Ignore,
+    /// Run them; they are all of the kind that libtest calls ignored.
+    Run,
+}
+
 /// What to do and with which scenarios.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// Show the names and do nothing.
-    pub list: bool,
-    /// With `list`: names only, no sum.
-    pub terse: bool,
-    /// Run what needs root and the cluster packages, which is everything.
-    pub ignored: bool,
+    list: bool,
+    ignored: bool,
+    format: String,
     exact: bool,
     filters: Vec<String>,
     skip: Vec<String>,
@@ -27,7 +35,9 @@ impl Options {
                 "--exact" => options.exact = true,
                 "--ignored" | "--include-ignored" => options.ignored = true,
                 "--skip" => options.skip.extend(glued.or_else(|| words.next()).map(str::to_owned)),
-                "--format" => options.terse = glued.or_else(|| words.next()) == Some("terse"),
+                "--format" => {
+                    glued.or_else(|| words.next()).unwrap_or_default().clone_into(&mut options.format)
+                }
                 "--test-threads" | "--color" | "--logfile" | "--shuffle-seed" | "-Z" if glued.is_none() => {
                     words.next();
                 }
@@ -36,6 +46,15 @@ impl Options {
             }
         }
         options
+    }
+
+    /// What is asked for.
+    pub fn task(&self) -> Task {
+        match (self.list, self.ignored) {
+            (true, _) => Task::List { terse: self.format == "terse" },
+            (false, true) => Task::Run,
+            (false, false) => Task::Ignore,
+        }
     }
 
     /// Whether a scenario of this name is meant.

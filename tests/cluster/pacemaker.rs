@@ -11,7 +11,7 @@ use crate::network::RING;
 use crate::{Outcome, wait};
 
 /// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The section of the configuration that a scenario fills and [`Pacemaker::clear`] empties.
 const SECTIONS: [&str; 2] = ["constraints", "resources"];
@@ -136,9 +136,27 @@ impl Pacemaker {
         self.tool(&words).map(drop)
     }
 
-    /// Sets a meta attribute of a resource.
-    pub fn set_meta(&self, resource: &str, name: &str, value: &str) -> Outcome<()> {
-        self.tool(&["crm_resource", "-r", resource, "--meta", "-p", name, "-v", value]).map(drop)
+    /// The lines of the cluster's state that tell of a failed action of this resource.
+    pub fn failures(&self, resource: &str) -> Outcome<Vec<String>> {
+        let key = format!("op_key=\"{resource}_");
+        let status = self.status()?;
+        let failures = status.lines().filter(|line| line.contains("<failure ") && line.contains(&key));
+        Ok(failures.map(str::to_owned).collect())
+    }
+
+    /// Whether the resource's last action of that kind on a node succeeded.
+    pub fn is_done(&self, number: u8, resource: &str, action: &str) -> Outcome<bool> {
+        let name = node_name(number);
+        let operations =
+            self.tool(&["crm_resource", "--list-all-operations", "-r", resource, "-N", &name])?;
+        let line = operations.lines().find(|line| line.contains(&format!("{resource}_{action}_0 ")));
+        let line = line.ok_or_else(|| format!("no {action} of {resource} on {name} in: {operations}"))?;
+        Ok(line.contains("rc=0,"))
+    }
+
+    /// Lets the cluster try again what failed.
+    pub fn forget_failures(&self, resource: &str) -> Outcome<()> {
+        self.tool(&["crm_resource", "--cleanup", "-r", resource]).map(drop)
     }
 
     /// Moves a resource for good, as an administrator does.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 use std::{env, thread};
 
-use crate::options::Options;
+use crate::options::{Options, Task};
 use crate::report::{Finding, Report};
 use crate::scenarios::{self, Scenario};
 use crate::stage::Stage;
@@ -25,28 +25,29 @@ const REASON: &str = "needs root and the cluster packages: tests/run cluster";
 pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
     let options = Options::parse(arguments);
     let chosen = chosen(&options);
-    if options.list {
-        return Ok(list(&chosen, &options));
+    match options.task() {
+        Task::List { terse } => Ok(list(&chosen, terse)),
+        Task::Ignore => Ok(ignore(&chosen)),
+        Task::Run if chosen.is_empty() => Ok(Sum::default().print(Duration::ZERO)),
+        Task::Run => {
+            let ended = requirements::check().and_then(|()| laboratory::supervise(arguments));
+            ended.or_else(|error| Ok(refuse(&chosen, &error)))
+        }
     }
-    if !options.ignored {
-        return Ok(ignore(&chosen));
-    }
-    if chosen.is_empty() {
-        return Ok(Sum::default().print(Duration::ZERO));
-    }
-    let started = requirements::check().and_then(|()| laboratory::supervise(arguments));
-    started.or_else(|error| Ok(refuse(&chosen, &error)))
 }
 
 fn chosen(options: &Options) -> Vec<&'static Scenario> {
-    scenarios::ALL.iter().filter(|scenario| options.selects(scenario.name)).collect()
+    let is_meant = |scenario: &&Scenario| {
+        options.selects(scenario.name) && scenario.agents.iter().any(|agents| agents.are_under_test())
+    };
+    scenarios::ALL.iter().filter(is_meant).collect()
 }
 
-fn list(chosen: &[&Scenario], options: &Options) -> ExitCode {
+fn list(chosen: &[&Scenario], terse: bool) -> ExitCode {
     for scenario in chosen {
         println!("{}: test", scenario.name);
     }
-    if !options.terse {
+    if !terse {
         println!("\n{} tests, 0 benchmarks", chosen.len());
     }
     ExitCode::SUCCESS
@@ -71,11 +72,15 @@ fn refuse(chosen: &[&Scenario], error: &str) -> ExitCode {
 
 /// Inside the laboratory: the scenarios.
 pub fn run_in_laboratory(arguments: &[String]) -> Outcome<ExitCode> {
-    let options = Options::parse(arguments);
-    let chosen = chosen(&options);
+    let chosen = chosen(&Options::parse(arguments));
+    match laboratory::furnish().and_then(|()| Stage::open()) {
+        Ok(stage) => perform_all(&chosen, stage),
+        Err(error) => Ok(refuse(&chosen, &error)),
+    }
+}
+
+fn perform_all(chosen: &[&Scenario], mut stage: Stage) -> Outcome<ExitCode> {
     let begun = Instant::now();
-    laboratory::furnish()?;
-    let mut stage = Stage::open()?;
     let (mut report, mut sum) = (Report::default(), Sum::default());
     let logs = log_directory();
     println!("\nrunning {} tests", chosen.len());
@@ -98,23 +103,21 @@ fn perform(scenario: &Scenario, stage: &mut Stage, logs: &Path) -> (Vec<Finding>
     // Without it the name of a scenario that hangs would not be seen.
     let _unseen = io::stdout().flush();
     let begun = Instant::now();
-    let mut findings = Vec::new();
-    let mut failures = String::new();
+    let (mut words, mut findings, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for agents in scenario.agents.iter().copied().filter(|agents| agents.are_under_test()) {
         let result = attempt(|| (scenario.run)(stage, agents).and_then(|text| stage.tidy().map(|()| text)));
         let text = result.unwrap_or_else(|error| {
             let directory = logs.join(scenario.name.replace("::", "-")).join(agents.provider());
             let tails = attempt(|| stage.give_up(&directory)).unwrap_or_else(|error| error);
-            failures.push_str(&format!("\nwith {agents}: {error}\n{tails}logs: {}\n", directory.display()));
+            failures.push(format!("\nwith {agents}: {error}\n{tails}logs: {}\n", directory.display()));
             "FAILED".to_owned()
         });
+        words.push(format!("{agents}: {text}"));
         findings.push(Finding { agents, text });
     }
-    let words: Vec<String> =
-        findings.iter().map(|finding| format!("{}: {}", finding.agents, finding.text)).collect();
     let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
     println!("{verdict}   {} ({:.0} s)", words.join("; "), begun.elapsed().as_secs_f32());
-    print!("{failures}");
+    print!("{}", failures.concat());
     (findings, !failures.is_empty())
 }
 

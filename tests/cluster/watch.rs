@@ -17,9 +17,11 @@ struct Answer {
     node: String,
 }
 
-/// The time without an answer around a change of the answering node.
-#[derive(Clone, Copy, Debug)]
+/// A time without an answer.
+#[derive(Clone, Debug)]
 pub struct Outage {
+    /// The node that ended it.
+    pub by: String,
     /// The first answer after it.
     pub end: Duration,
     /// Between the last answer before and the first one after.
@@ -66,11 +68,11 @@ impl Watch {
         })
     }
 
-    /// Waits until `new` answers, having answered never before `since`, and measures the gap before that.
-    pub fn await_takeover(&self, new: &str, since: Duration, patience: Duration) -> Outcome<Outage> {
-        let what = format!("{new} answers the client at {} in place of another node", self.address);
-        let outage = wait::for_some(&what, patience, || Ok(gap_before(new, since, &self.answers())))?;
-        self.await_answer_from(new, patience)?;
+    /// Waits until another node than `old` answers, after `since`, and measures the gap before that.
+    pub fn await_takeover_from(&self, old: &str, since: Duration, patience: Duration) -> Outcome<Outage> {
+        let what = format!("another node than {old} answers the client at {}", self.address);
+        let outage = wait::for_some(&what, patience, || Ok(takeover(old, since, &self.answers())))?;
+        self.await_answer_from(&outage.by, patience)?;
         Ok(outage)
     }
 
@@ -113,11 +115,11 @@ fn parse(line: &str) -> Option<Answer> {
     Some(Answer { at: Duration::from_micros(microseconds.parse().ok()?), node: node.to_owned() })
 }
 
-fn gap_before(new: &str, since: Duration, answers: &[Answer]) -> Option<Outage> {
-    let change = |pair: &&[Answer]| pair[1].at > since && pair[1].node == new && pair[0].node != new;
-    answers.windows(2).find(change).map(|pair| between(&pair[0], &pair[1]))
+fn takeover(old: &str, since: Duration, answers: &[Answer]) -> Option<Outage> {
+    let changes = |pair: &&[Answer]| pair[1].at > since && pair[1].node != old && pair[0].node == old;
+    answers.windows(2).find(changes).map(|pair| between(&pair[0], &pair[1]))
 }
 
 fn between(before: &Answer, after: &Answer) -> Outage {
-    Outage { end: after.at, length: after.at.saturating_sub(before.at) }
+    Outage { by: after.node.clone(), end: after.at, length: after.at.saturating_sub(before.at) }
 }

@@ -17,7 +17,7 @@ pub fn node_crash(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let watches = watch_all(cluster)?;
     let since = clock::now();
     cluster.fleet.crash(1)?;
-    let seen = await_takeover(&watches, 2, since)?;
+    let seen = await_takeover(&watches, 1, since)?;
     cluster.await_settled(2)?;
     cluster.revive(1)?;
     cluster.await_settled(2)?;
@@ -31,7 +31,7 @@ pub fn give_back(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let watches = watch_all(cluster)?;
     let since = clock::now();
     cluster.give_up(1)?;
-    let seen = await_takeover(&watches, 2, since)?;
+    let seen = await_takeover(&watches, 1, since)?;
     cluster.await_settled(2)?;
     bring_home(cluster, &watches)?;
     Ok(seen)
@@ -40,22 +40,25 @@ pub fn give_back(stage: &mut Stage, agents: Agents) -> Outcome<String> {
 /// Heartbeat understands from the agents' words who owns what.
 pub fn status(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = cluster(stage, agents)?;
-    let mut words = Vec::new();
+    let (mut words, mut mistakes) = (Vec::new(), Vec::new());
     for resource in RESOURCES {
         for (number, expected) in [(1, true), (2, false)] {
             let said = cluster.status(number, resource)?;
             if cluster.is_owner(number, resource)? != expected {
-                let name = node_name(number);
-                return Err(format!(
-                    "{name} says {said:?} of {resource}: not understood as owned = {expected}"
-                ));
+                let (agent, _) = resource.split_once("::").ok_or("a resource has arguments")?;
+                let is_owner = if expected { "the owner" } else { "no owner" };
+                mistakes.push(format!("{agent} on node{number}, {is_owner}, says {said:?}"));
             }
             words.push(said);
         }
     }
     words.sort();
     words.dedup();
-    Ok(words.join(", "))
+    match agents {
+        Agents::Ocfbox if !mistakes.is_empty() => Err(mistakes.join("; ")),
+        Agents::Shell if !mistakes.is_empty() => Ok(format!("WRONG: {}", mistakes.join("; "))),
+        _ => Ok(words.join(", ")),
+    }
 }
 
 /// Ours run with no shell agent left to fall back on.
@@ -74,10 +77,10 @@ fn watch_all(cluster: &Heartbeat) -> Outcome<Vec<Watch>> {
     Ok(watches)
 }
 
-fn await_takeover(watches: &[Watch], number: u8, since: Duration) -> Outcome<String> {
+fn await_takeover(watches: &[Watch], old: u8, since: Duration) -> Outcome<String> {
     let mut lengths = Vec::new();
     for watch in watches {
-        let outage = watch.await_takeover(&node_name(number), since, PATIENCE)?;
+        let outage = watch.await_takeover_from(&node_name(old), since, PATIENCE)?;
         lengths.push(outage.length.as_millis().to_string());
     }
     Ok(format!("outage {} ms", lengths.join(", ")))
@@ -86,6 +89,6 @@ fn await_takeover(watches: &[Watch], number: u8, since: Duration) -> Outcome<Str
 fn bring_home(cluster: &Heartbeat, watches: &[Watch]) -> Outcome<()> {
     let since = clock::now();
     cluster.give_up(2)?;
-    await_takeover(watches, 1, since)?;
+    await_takeover(watches, 2, since)?;
     cluster.await_settled(1)
 }

@@ -1,6 +1,8 @@
 //! The scenarios, in the order in which they run: those that share a cluster stand together.
 
 mod common;
+mod crowd;
+mod faults;
 mod haresources;
 mod moves;
 mod resource;
@@ -58,11 +60,29 @@ pub struct Scenario {
 }
 
 const BOTH: &[Agents] = &[Agents::Ocfbox, Agents::Shell];
+const OURS: &[Agents] = &[Agents::Ocfbox];
+
+/// For a scenario after one of `BOTH` that needs a cluster for each: it goes on with the one that is there.
+const SHELL_FIRST: &[Agents] = &[Agents::Shell, Agents::Ocfbox];
 
 /// All there are.
 pub const ALL: &[Scenario] = &[
     Scenario { name: "pacemaker::planned_move", agents: BOTH, run: moves::planned_move },
+    Scenario { name: "pacemaker::standby", agents: BOTH, run: moves::standby },
+    Scenario { name: "pacemaker::node_crash", agents: BOTH, run: moves::node_crash },
+    Scenario { name: "pacemaker::address_deleted", agents: BOTH, run: faults::address_deleted },
+    Scenario { name: "pacemaker::cable_cut", agents: BOTH, run: faults::cable_cut },
+    Scenario {
+        name: "pacemaker::stop_with_interface_down",
+        agents: BOTH,
+        run: faults::stop_with_interface_down,
+    },
+    Scenario { name: "pacemaker::foreign_owner", agents: BOTH, run: faults::foreign_owner },
+    Scenario { name: "pacemaker::hundred_addresses", agents: BOTH, run: crowd::hundred_addresses },
+    Scenario { name: "pacemaker::planned_move_in_place", agents: OURS, run: moves::planned_move_in_place },
+    Scenario { name: "pacemaker::node_crash_in_place", agents: OURS, run: moves::node_crash_in_place },
+    Scenario { name: "pacemaker::three_nodes", agents: BOTH, run: moves::three_nodes },
     Scenario { name: "haresources::status", agents: BOTH, run: haresources::status },
-    Scenario { name: "haresources::give_back", agents: BOTH, run: haresources::give_back },
+    Scenario { name: "haresources::give_back", agents: SHELL_FIRST, run: haresources::give_back },
     Scenario { name: "haresources::node_crash", agents: BOTH, run: haresources::node_crash },
 ];

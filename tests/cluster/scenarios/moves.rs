@@ -3,22 +3,84 @@
 use super::Agents;
 use super::common::{PATIENCE, establish, expect_settled};
 use super::resource::Address;
-use crate::fleet::node_name;
 use crate::install::Installation;
+use crate::pacemaker::Pacemaker;
 use crate::stage::Stage;
 use crate::{Outcome, clock};
 
 /// The address of these scenarios.
 const IP: &str = "10.77.0.50";
 
+/// Configured as a careful administrator does it.
+fn address(agents: Agents) -> Address {
+    Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("10s")
+}
+
 /// `crm_resource --move` brings the address to the other node.
 pub fn planned_move(stage: &mut Stage, agents: Agents) -> Outcome<String> {
-    let cluster = stage.pacemaker(2, Installation::Beside)?;
-    let address = Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("10s");
-    let watch = establish(cluster, &address)?;
+    play_move(stage.pacemaker(2, Installation::Beside)?, &address(agents))
+}
+
+/// The same, with our agent under the name of the shell agent.
+pub fn planned_move_in_place(stage: &mut Stage, agents: Agents) -> Outcome<String> {
+    play_move(stage.pacemaker(2, Installation::InPlace)?, &address(agents).provided_by("heartbeat"))
+}
+
+fn play_move(cluster: &mut Pacemaker, address: &Address) -> Outcome<String> {
+    let watch = establish(cluster, address)?;
     let since = clock::now();
     cluster.move_to(&address.id, 2)?;
-    let outage = watch.await_takeover(&node_name(2), since, PATIENCE)?;
+    let outage = watch.await_takeover_from("node1", since, PATIENCE)?;
+    expect_settled(cluster, &watch, address, 2, since)?;
+    Ok(outage.to_string())
+}
+
+/// The node of the address goes into standby.
+pub fn standby(stage: &mut Stage, agents: Agents) -> Outcome<String> {
+    let cluster = stage.pacemaker(2, Installation::Beside)?;
+    let address = address(agents);
+    let watch = establish(cluster, &address)?;
+    let since = clock::now();
+    cluster.standby(1, true)?;
+    let outage = watch.await_takeover_from("node1", since, PATIENCE)?;
     expect_settled(cluster, &watch, &address, 2, since)?;
+    cluster.standby(1, false)?;
+    expect_settled(cluster, &watch, &address, 2, since)?;
+    Ok(outage.to_string())
+}
+
+/// The node of the address loses its power, and comes back later.
+pub fn node_crash(stage: &mut Stage, agents: Agents) -> Outcome<String> {
+    play_crash(stage.pacemaker(2, Installation::Beside)?, &address(agents))
+}
+
+/// The same, with our agent under the name of the shell agent.
+pub fn node_crash_in_place(stage: &mut Stage, agents: Agents) -> Outcome<String> {
+    play_crash(stage.pacemaker(2, Installation::InPlace)?, &address(agents).provided_by("heartbeat"))
+}
+
+fn play_crash(cluster: &mut Pacemaker, address: &Address) -> Outcome<String> {
+    let watch = establish(cluster, address)?;
+    let since = clock::now();
+    cluster.fleet.crash(1)?;
+    let outage = watch.await_takeover_from("node1", since, PATIENCE)?;
+    expect_settled(cluster, &watch, address, 2, since)?;
+    cluster.revive(1)?;
+    expect_settled(cluster, &watch, address, 2, since)?;
+    Ok(outage.to_string())
+}
+
+/// Of three nodes one dies: one of the other two takes the address, never both.
+pub fn three_nodes(stage: &mut Stage, agents: Agents) -> Outcome<String> {
+    let cluster = stage.pacemaker(3, Installation::Beside)?;
+    let address = address(agents);
+    let watch = establish(cluster, &address)?;
+    let since = clock::now();
+    cluster.fleet.crash(1)?;
+    let outage = watch.await_takeover_from("node1", since, PATIENCE)?;
+    let heir = if outage.by == "node2" { 2 } else { 3 };
+    expect_settled(cluster, &watch, &address, heir, since)?;
+    cluster.revive(1)?;
+    expect_settled(cluster, &watch, &address, heir, since)?;
     Ok(outage.to_string())
 }

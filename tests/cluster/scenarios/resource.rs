@@ -1,7 +1,5 @@
 //! A virtual address as a Pacemaker resource.
 
-use std::fmt::Write as _;
-
 use super::Agents;
 
 /// An `IPaddr2` resource, to be written as the configuration wants it.
@@ -44,20 +42,20 @@ impl Address {
     /// The resource in the configuration's words.
     pub fn xml(&self) -> String {
         let Self { id, provider, .. } = self;
-        let mut xml = format!("<primitive id='{id}' class='ocf' provider='{provider}' type='IPaddr2'>");
-        xml.push_str(&format!("<instance_attributes id='{id}-parameters'>"));
-        for (name, value) in &self.parameters {
-            write!(xml, "<nvpair id='{id}-{name}' name='{name}' value='{value}'/>")
-                .expect("a string can be written to");
-        }
-        xml.push_str("</instance_attributes><operations>");
-        for (name, interval) in
-            [("start", "0"), ("stop", "0")].into_iter().chain(self.monitor.map(|time| ("monitor", time)))
-        {
-            write!(xml, "<op id='{id}-{name}' name='{name}' interval='{interval}' timeout='20s'/>")
-                .expect("a string can be written to");
-        }
-        xml.push_str("</operations></primitive>");
-        xml
+        let pair = |(name, value): &(&str, String)| {
+            format!("<nvpair id='{id}-{name}' name='{name}' value='{value}'/>")
+        };
+        let parameters: String = self.parameters.iter().map(pair).collect();
+        let operation = |(name, interval): (&str, &str)| {
+            format!("<op id='{id}-{name}' name='{name}' interval='{interval}' timeout='20s'/>")
+        };
+        let actions = [("start", "0"), ("stop", "0")].into_iter();
+        let operations: String =
+            actions.chain(self.monitor.map(|interval| ("monitor", interval))).map(operation).collect();
+        format!(
+            "<primitive id='{id}' class='ocf' provider='{provider}' type='IPaddr2'>\
+             <instance_attributes id='{id}-parameters'>{parameters}</instance_attributes>\
+             <operations>{operations}</operations></primitive>"
+        )
     }
 }
