@@ -131,6 +131,21 @@ impl Fleet {
             .map_err(|error| format!("{error}; it is on {:?}", self.holders(address).unwrap_or_default()))
     }
 
+    /// Shows that no running node has an address that is not its own.
+    pub fn expect_no_guests(&self) -> Outcome<()> {
+        for (number, node) in self.running() {
+            let is_guest = |address: &String| {
+                let is_local = address == "127.0.0.1" || address == "::1" || address.starts_with("fe80:");
+                !is_local && !SERVICE.is_own(number, address) && !RING.is_own(number, address)
+            };
+            let guests: Vec<String> = node.addresses()?.into_iter().filter(is_guest).collect();
+            if !guests.is_empty() {
+                return Err(format!("{} still has {}", node.name(), guests.join(", ")));
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps the logs of all nodes, also of those that are off; the ends of them.
     pub fn keep_logs(&self, directory: &Path) -> Outcome<String> {
         let mut tails = String::new();

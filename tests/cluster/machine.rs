@@ -91,16 +91,16 @@ impl Machine {
             .map_err(says(format!("on {}", self.name)))
     }
 
-    /// Whether an interface of the machine has the address, with any prefix length.
-    pub fn holds(&self, address: &str) -> Outcome<bool> {
-        Ok(self.holds_how_many(&[address])? == 1)
+    /// Every address of the machine, by `ip -j`.
+    pub fn addresses(&self) -> Outcome<Vec<String>> {
+        let output = self.ip("-j addr show")?;
+        let values = output.split("\"local\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+        Ok(values.map(str::to_owned).collect())
     }
 
-    /// How many of the addresses the machine has.
-    pub fn holds_how_many<A: AsRef<str>>(&self, addresses: &[A]) -> Outcome<usize> {
-        let all = self.ip("-j addr show")?;
-        let is_there = |address: &&A| all.contains(&format!("\"local\":\"{}\"", address.as_ref()));
-        Ok(addresses.iter().filter(is_there).count())
+    /// Whether an interface of the machine has the address, with any prefix length.
+    pub fn holds(&self, address: &str) -> Outcome<bool> {
+        Ok(self.addresses()?.iter().any(|candidate| candidate == address))
     }
 
     /// Starts a daemon that stays in the foreground; what it says goes to a file in /var/log.

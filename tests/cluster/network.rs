@@ -46,6 +46,11 @@ impl Lan {
         format!("{}{number}", self.ipv4)
     }
 
+    /// Whether the address belongs to the machine with that number itself.
+    pub fn is_own(&self, number: u8, address: &str) -> bool {
+        address == self.address(number) || address == format!("{}{number:x}", self.ipv6)
+    }
+
     /// The hardware address of the machine with that number: the same again after it was off.
     pub fn mac(&self, number: u8) -> String {
         format!("02:00:00:00:{:02x}:{number:02x}", self.byte)
@@ -63,7 +68,7 @@ impl Lan {
         ip(&format!("link set {port} master {} up", self.bridge))?;
         machine.ip(&format!("addr add {}/24 brd + dev {nic}", self.address(number)))?;
         // Nobody else has it: waiting for duplicate address detection would only cost a second.
-        machine.ip(&format!("addr add {}{number}/64 dev {nic} nodad", self.ipv6))?;
+        machine.ip(&format!("addr add {}{number:x}/64 dev {nic} nodad", self.ipv6))?;
         machine.ip(&format!("link set {nic} up"))?;
         Ok(())
     }

@@ -36,7 +36,7 @@ impl Options {
                 "--ignored" | "--include-ignored" => options.ignored = true,
                 "--skip" => options.skip.extend(glued.or_else(|| words.next()).map(str::to_owned)),
                 "--format" => {
-                    glued.or_else(|| words.next()).unwrap_or_default().clone_into(&mut options.format)
+                    glued.or_else(|| words.next()).unwrap_or_default().clone_into(&mut options.format);
                 }
                 "--test-threads" | "--color" | "--logfile" | "--shuffle-seed" | "-Z" if glued.is_none() => {
                     words.next();

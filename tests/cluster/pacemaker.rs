@@ -13,7 +13,7 @@ use crate::{Outcome, wait};
 /// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The section of the configuration that a scenario fills and [`Pacemaker::clear`] empties.
+/// The sections of the configuration that a scenario fills and `clear` empties.
 const SECTIONS: [&str; 2] = ["constraints", "resources"];
 
 /// A configuration that exists before the first start, because a cluster without one waits
@@ -155,13 +155,18 @@ impl Pacemaker {
     }
 
     /// Lets the cluster try again what failed.
-    pub fn forget_failures(&self, resource: &str) -> Outcome<()> {
-        self.tool(&["crm_resource", "--cleanup", "-r", resource]).map(drop)
+    pub fn forget_failures(&self) -> Outcome<()> {
+        self.tool(&["crm_resource", "--cleanup"]).map(drop)
     }
 
     /// Moves a resource for good, as an administrator does.
     pub fn move_to(&self, resource: &str, number: u8) -> Outcome<()> {
         self.tool(&["crm_resource", "--move", "-r", resource, "-N", &node_name(number)]).map(drop)
+    }
+
+    /// Takes back what `move_to` left in the configuration; the resource stays where it is.
+    pub fn end_move(&self, resource: &str) -> Outcome<()> {
+        self.tool(&["crm_resource", "--clear", "-r", resource]).map(drop)
     }
 
     /// Sends a node into standby or takes it back.
@@ -175,26 +180,26 @@ impl Pacemaker {
         for number in self.fleet.numbers() {
             self.standby(number, false)?;
         }
-        let names = self.tool(&["crm_resource", "--list-raw"])?;
         self.tool(&["crm_attribute", "-n", "stop-all-resources", "-v", "true"])?;
         self.await_stopped()?;
+        self.forget_failures()?;
         for section in SECTIONS {
             let empty = format!("<{section}/>");
             self.tool(&["cibadmin", "--replace", "--scope", section, "--xml-text", &empty])?;
-        }
-        for name in names.lines() {
-            // What is forgotten cannot be held against the next scenario; some have no history.
-            let _no_history = self.tool(&["crm_resource", "--cleanup", "-r", name]);
         }
         self.tool(&["crm_attribute", "-n", "stop-all-resources", "-D"])?;
         self.await_members()?;
         self.await_idle()
     }
 
+    /// Waits until the cluster says that nothing is active, and the nodes show it.
     fn await_stopped(&self) -> Outcome<()> {
         wait::until("no resource is active anywhere", PATIENCE, || {
             let status = self.status()?;
-            Ok(!status.lines().any(|line| line.contains("<resource ") && line.contains("active=\"true\"")))
+            let is_active = |line: &str| line.contains("<resource ") && line.contains("active=\"true\"");
+            // A stop under way counts as done here; the addresses tell when it really is.
+            self.fleet.expect_no_guests()?;
+            Ok(!status.lines().any(is_active))
         })
     }
 }

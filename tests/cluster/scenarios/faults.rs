@@ -13,7 +13,7 @@ use crate::stage::Stage;
 use crate::{Outcome, clock, wait};
 
 /// The address of these scenarios.
-const IP: &str = "10.77.0.50";
+const IP: &str = "10.77.0.60";
 
 /// Number of the stranger in the service network.
 const STRANGER: u8 = 66;
@@ -103,7 +103,7 @@ pub fn foreign_owner(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let seen = seen?;
     if agents == Agents::Ocfbox {
         // With the stranger gone nothing may be in the way of a start.
-        cluster.forget_failures(&address.id)?;
+        cluster.forget_failures()?;
         let what = format!("{IP} is on one node");
         wait::until(&what, PATIENCE, || Ok(cluster.fleet.holders(IP)?.len() == 1))?;
     }

@@ -1,6 +1,11 @@
 //! A virtual address as a Pacemaker resource.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::Agents;
+
+/// No two resources of a run have the same name, so that no history of an earlier one can be held against it.
+static COUNT: AtomicU32 = AtomicU32::new(1);
 
 /// An `IPaddr2` resource, to be written as the configuration wants it.
 pub struct Address {
@@ -16,7 +21,7 @@ pub struct Address {
 impl Address {
     /// One in the service network, with nothing but the address given.
     pub fn new(agents: Agents, ip: &str) -> Self {
-        let id = format!("address-{}", ip.replace(['.', ':'], "-"));
+        let id = format!("address-{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), ip.replace('.', "-"));
         let parameters = vec![("ip", ip.to_owned())];
         Self { id, ip: ip.to_owned(), provider: agents.provider(), parameters, monitor: None }
     }
