@@ -37,5 +37,5 @@ fn tail(path: &Path, text: &str) -> String {
 
 /// Neither a routine matter nor the daily bread of the daemon that keeps the configuration.
 fn is_telling(line: &str) -> bool {
-    !["pacemaker-based", "info:", " info "].iter().any(|word| line.contains(word))
+    !["pacemaker-based", "info:", " info ", "notice  ["].iter().any(|word| line.contains(word))
 }
