@@ -1,0 +1,151 @@
+//! `Stateful`: a promotable resource that is nothing but a state file, to try a cluster out.
+
+#![forbid(unsafe_code)]
+
+use crate::action::Action;
+use crate::agent::{Agent, Cx, Status};
+use crate::error::{Error, Result};
+use crate::host::program;
+use crate::param::values::AbsolutePath;
+use crate::params;
+use crate::spec::{ActionSpec, AgentSpec, Role};
+use crate::state::StateFile;
+
+params! {
+    pub struct Params {
+        /// State file
+        ///
+        /// The file that exists while the resource runs and says in which role. Without it, one named after the
+        /// instance below `/run/resource-agents`.
+        state: Option<AbsolutePath> { unique_group: Some("state") },
+    }
+}
+
+pub struct Stateful(Params);
+
+impl From<Params> for Stateful {
+    fn from(params: Params) -> Self {
+        Self(params)
+    }
+}
+
+const PROMOTED: &str = "promoted";
+const UNPROMOTED: &str = "unpromoted";
+
+/// How much the cluster should like to have the promoted instance here.
+enum Score {
+    Promoted,
+    Unpromoted,
+    None,
+}
+
+impl Stateful {
+    fn state(&self, cx: &Cx<'_>) -> StateFile {
+        match &self.0.state {
+            Some(path) => StateFile::at(path.as_path()),
+            None => cx.state.file(&format!("Stateful-{}.state", cx.instance)),
+        }
+    }
+
+    fn role(&self, cx: &Cx<'_>) -> Result<Option<String>> {
+        Ok(self.state(cx).read()?.map(|content| content.trim().to_owned()))
+    }
+
+    fn take_role(&self, cx: &Cx<'_>, role: &str, score: &Score) -> Result<()> {
+        if self.role(cx)?.is_none() {
+            return Err(Error::Failed(format!(
+                "cannot become {role}: it is not running; start it first"
+            )));
+        }
+        self.state(cx).write(role)?;
+        set_score(cx, score);
+        Ok(())
+    }
+}
+
+/// Tells Pacemaker the promotion score. Outside of a cluster there is nobody to tell, which is no failure.
+fn set_score(cx: &Cx<'_>, score: &Score) {
+    // From this feature set on, crm_attribute takes the resource from --promotion (Pacemaker 2.1).
+    let names_resource = cx
+        .environment
+        .text("OCF_RESKEY_crm_feature_set")
+        .is_none_or(|set| version(set) >= [3, 10, 0]);
+    let resource = format!("--promotion={}", cx.instance);
+    let mut arguments =
+        if names_resource { vec![resource.as_str()] } else { vec!["-l", "reboot", "--promotion"] };
+    arguments.extend(match score {
+        Score::Promoted => ["-v", "10"].as_slice(),
+        Score::Unpromoted => &["-v", "5"],
+        Score::None => &["-D"],
+    });
+    let within = cx.deadline.at_most(cx.deadline.timeout() / 2);
+    if let Err(error) = program::run(cx.environment, "crm_attribute", &arguments, &within) {
+        cx.log.debug(&error.to_string());
+    }
+}
+
+fn version(text: &str) -> [u32; 3] {
+    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
+    [(); 3].map(|()| parts.next().unwrap_or(0))
+}
+
+impl Agent for Stateful {
+    type Params = Params;
+
+    const SPEC: AgentSpec = AgentSpec {
+        name: "Stateful",
+        short: "A promotable resource that does nothing, for trying a cluster out",
+        long: "Does nothing but remember in a file that it was started, and whether it was promoted. With it one can \
+               try how a cluster promotes and demotes, without any service that could come to harm.\n\n\
+               It tells Pacemaker a promotion score of 10 where it is promoted and 5 where it is not.",
+        actions: &[
+            ActionSpec::new(Action::Start, 20),
+            ActionSpec::new(Action::Stop, 20),
+            ActionSpec::new(Action::Promote, 20),
+            ActionSpec::new(Action::Demote, 20),
+            ActionSpec::new(Action::Monitor, 20).every(10).depth(0).role(Role::Promoted),
+            ActionSpec::new(Action::Monitor, 20).every(11).depth(0).role(Role::Unpromoted),
+            ActionSpec::new(Action::ValidateAll, 20),
+            ActionSpec::new(Action::MetaData, 5),
+        ],
+        haresources: None,
+    };
+
+    fn start(&self, cx: &Cx<'_>) -> Result<()> {
+        if self.role(cx)?.as_deref() == Some(PROMOTED) {
+            return Err(Error::Failed(
+                "cannot start: it is running and promoted; demote it first".to_owned(),
+            ));
+        }
+        self.state(cx).write(UNPROMOTED)?;
+        set_score(cx, &Score::Unpromoted);
+        Ok(())
+    }
+
+    /// Stop means stop, promoted or not.
+    fn stop(&self, cx: &Cx<'_>) -> Result<()> {
+        set_score(cx, &Score::None);
+        self.state(cx).remove()
+    }
+
+    fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
+        match self.role(cx)?.as_deref() {
+            None => Ok(Status::NotRunning),
+            Some(PROMOTED) => Ok(Status::RunningPromoted),
+            Some(UNPROMOTED) => Ok(Status::Running),
+            Some(other) => Err(Error::Failed(format!(
+                "the state file {} has neither {PROMOTED} nor {UNPROMOTED} but {:?}",
+                self.state(cx).path().display(),
+                crate::error::one_line(other, 20)
+            ))),
+        }
+    }
+
+    fn promote(&self, cx: &Cx<'_>) -> Result<()> {
+        self.take_role(cx, PROMOTED, &Score::Promoted)
+    }
+
+    fn demote(&self, cx: &Cx<'_>) -> Result<()> {
+        self.take_role(cx, UNPROMOTED, &Score::Unpromoted)
+    }
+}

@@ -1,0 +1,135 @@
+//! Heartbeat's haresources: positional arguments instead of variables, and the action last.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use crate::environment::Environment;
+use crate::spec::Haresources;
+
+/// Sets the parameters and the instance that positional `arguments` stand for.
+///
+/// # Errors
+/// Too few or too many arguments, with the form that is wanted.
+pub fn apply(
+    agent: &str,
+    pattern: &Haresources,
+    arguments: &[OsString],
+    environment: &mut Environment,
+) -> Result<(), String> {
+    let arguments = rejoined(pattern, arguments);
+    if arguments.len() < pattern.required || arguments.len() > pattern.arguments.len() {
+        return Err(format!("{agent} takes other arguments: {}", line(agent, pattern)));
+    }
+    let mut instance = OsString::from(agent);
+    for (names, argument) in pattern.arguments.iter().zip(&arguments) {
+        let mut values = argument.as_bytes().split(|byte| *byte == b'/');
+        let mut names = names.split('/').peekable();
+        while let Some(alternatives) = names.next() {
+            // The last name takes the rest, so that a value which is a path stays whole.
+            let value = match names.peek() {
+                None => values.by_ref().collect::<Vec<_>>().join(&b'/'),
+                Some(_) => values.next().unwrap_or_default().to_vec(),
+            };
+            if !value.is_empty() {
+                environment.set(variable(alternatives, &value), OsString::from_vec(value));
+            }
+        }
+        instance.push("_");
+        instance.push(argument);
+    }
+    for (name, value) in pattern.fixed {
+        environment.set(format!("OCF_RESKEY_{name}"), *value);
+    }
+    environment.set("OCF_RESOURCE_INSTANCE", instance);
+    Ok(())
+}
+
+/// `nic|broadcast`: an interface, or a broadcast address if it starts with a digit.
+fn variable(alternatives: &str, value: &[u8]) -> String {
+    let name = match alternatives.split_once('|') {
+        Some((_, digits)) if value.first().is_some_and(u8::is_ascii_digit) => digits,
+        Some((word, _)) => word,
+        None => alternatives,
+    };
+    format!("OCF_RESKEY_{name}")
+}
+
+/// ResourceManager separates arguments by `::`, which also stands in IPv6 addresses: where only one argument is
+/// possible, the pieces belong together.
+fn rejoined(pattern: &Haresources, arguments: &[OsString]) -> Vec<OsString> {
+    match pattern.arguments.len() {
+        1 if arguments.len() > 1 => vec![arguments.join(OsStr::new("::"))],
+        _ => arguments.to_vec(),
+    }
+}
+
+/// How a haresources line of the agent looks.
+#[must_use]
+pub fn line(agent: &str, pattern: &Haresources) -> String {
+    let argument = |(index, names): (usize, &&str)| {
+        let parts: Vec<String> = names
+            .split('/')
+            .enumerate()
+            .map(|(part, name)| {
+                let name = name.split('|').next().unwrap_or(name);
+                if part == 0 { name.to_owned() } else { format!("[/{name}") }
+            })
+            .collect();
+        let whole = format!("{}{}", parts.concat(), "]".repeat(parts.len() - 1));
+        if index < pattern.required { format!("::{whole}") } else { format!("[::{whole}]") }
+    };
+    format!("{agent}{}", pattern.arguments.iter().enumerate().map(argument).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: Haresources = Haresources {
+        arguments: &["ip/cidr_netmask/nic|broadcast/broadcast"],
+        required: 1,
+        fixed: &[("lvs_support", "1")],
+    };
+
+    fn applied(arguments: &[&str]) -> Result<Vec<(String, String)>, String> {
+        let mut environment = Environment::default();
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        apply("IPaddr2", &ADDRESS, &arguments, &mut environment)?;
+        let pair = |(k, v): &(OsString, OsString)| {
+            (k.to_str().unwrap().to_owned(), v.to_str().unwrap().to_owned())
+        };
+        Ok(environment.variables().iter().map(pair).collect())
+    }
+
+    #[test]
+    fn slashes_separate_parameters() {
+        let cases: [(&[&str], &str); 4] = [
+            (&["192.0.2.1"], "ip=192.0.2.1"),
+            (
+                &["192.0.2.1/24/eth0/192.0.2.255"],
+                "ip=192.0.2.1 cidr_netmask=24 nic=eth0 broadcast=192.0.2.255",
+            ),
+            (&["192.0.2.1/24/192.0.2.255"], "ip=192.0.2.1 cidr_netmask=24 broadcast=192.0.2.255"),
+            (&["2001:db8", "1/64/eth0"], "ip=2001:db8::1 cidr_netmask=64 nic=eth0"),
+        ];
+        for (arguments, expected) in cases {
+            let set = applied(arguments).unwrap();
+            let shown: Vec<String> = set
+                .iter()
+                .filter_map(|(k, v)| Some(format!("{}={v}", k.strip_prefix("OCF_RESKEY_")?)))
+                .filter(|pair| pair != "lvs_support=1")
+                .collect();
+            assert_eq!(shown.join(" "), expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn too_few_arguments_are_answered_with_the_form() {
+        assert_eq!(
+            applied(&[]).unwrap_err(),
+            "IPaddr2 takes other arguments: IPaddr2::ip[/cidr_netmask[/nic[/broadcast]]]"
+        );
+    }
+}

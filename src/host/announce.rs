@@ -1,0 +1,131 @@
+//! Telling the network where an address is now.
+//!
+//! The first announcement goes out before start returns. The rest is sent by a process of its own that holds nothing
+//! open, is known by no file, and before each packet looks whether the address is still there.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::arp::{self, Mac};
+use super::link::Link;
+use super::ndisc;
+use super::net::Net;
+use super::packet::PacketSocket;
+use super::sysctl;
+use crate::deadline::Deadline;
+use crate::error::{Doing, Error, Result};
+use crate::trace_ask;
+
+/// An address to announce, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// The address.
+    pub ip: IpAddr,
+    /// Number of its interface.
+    pub index: u32,
+    /// How many times.
+    pub count: u32,
+    /// Pause between two times.
+    pub interval: Duration,
+}
+
+impl Announcement {
+    /// Announces once, with the hardware address that the interface has now.
+    ///
+    /// # Errors
+    /// The packets could not be sent.
+    pub fn once(&self, net: &Net) -> Result<()> {
+        let Some(link) = net.link(self.index)? else {
+            return Err(Error::Failed(format!(
+                "cannot announce {}: its interface is gone",
+                self.ip
+            )));
+        };
+        if link.no_neighbours {
+            return Ok(());
+        }
+        let mac = ethernet(&link)?;
+        trace_ask!("announce {} at {} on {}", self.ip, arp::text(&mac), link.name);
+        self.send(&link, mac).doing(|| format!("announce {} on {}", self.ip, link.name))
+    }
+
+    fn send(&self, link: &Link, mac: Mac) -> io::Result<()> {
+        match self.ip {
+            IpAddr::V4(ip) => {
+                let socket = PacketSocket::bind(link.index, arp::ETHERTYPE)?;
+                arp::announcement(mac, ip).iter().try_for_each(|frame| socket.send(frame))
+            }
+            IpAddr::V6(ip) => {
+                let forwards = sysctl::read(&["ipv6", "conf", &link.name, "forwarding"]);
+                let router = forwards.is_some_and(|value| value != "0");
+                PacketSocket::bind(link.index, ndisc::ETHERTYPE)?
+                    .send(&ndisc::announcement(mac, ip, router))
+            }
+        }
+    }
+
+    /// The announcements after the first, each after a pause and a look; ends when the address is gone.
+    ///
+    /// # Errors
+    /// A packet could not be sent, or the kernel could not be asked.
+    pub fn rest(&self) -> Result<()> {
+        for _ in 1..self.count {
+            std::thread::sleep(self.interval);
+            let net = Net::open(Deadline::after(Duration::from_secs(5)))?;
+            if net.places_of(self.ip, Some(self.index))?.is_empty() {
+                return Ok(());
+            }
+            self.once(&net)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the announcements after the first to a process of their own.
+    ///
+    /// # Errors
+    /// There can be no new process.
+    pub fn rest_detached(&self) -> Result<()> {
+        if self.count <= 1 {
+            return Ok(());
+        }
+        // The inode that runs now, even if the file was replaced by an upgrade meanwhile.
+        Command::new("/proc/self/exe")
+            .arg0("ocfbox")
+            .arg("announce")
+            .args([self.ip.to_string(), self.index.to_string(), self.count.to_string()])
+            .arg(self.interval.as_millis().to_string())
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map(drop)
+            .doing(|| format!("start the process that goes on announcing {}", self.ip))
+    }
+}
+
+/// The six octets of the interface's hardware address.
+///
+/// # Errors
+/// It has another number of octets.
+pub fn ethernet(link: &Link) -> Result<Mac> {
+    if link.infiniband {
+        return Err(Error::NotInstalled(format!(
+            "{} is InfiniBand: ocfbox cannot announce its 20-octet hardware addresses; use another interface",
+            link.name
+        )));
+    }
+    Mac::try_from(link.hardware.as_slice()).map_err(|_| {
+        Error::NotInstalled(format!(
+            "{} has hardware addresses of {} octets: ocfbox announces on Ethernet only; use another interface",
+            link.name,
+            link.hardware.len()
+        ))
+    })
+}

@@ -1,0 +1,125 @@
+//! Network interfaces.
+
+#![forbid(unsafe_code)]
+
+use rtnetlink::packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop, State,
+};
+
+/// What kind of device it is, as far as it matters where addresses belong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkKind {
+    /// Addresses belong on it and not on its ports.
+    Aggregate,
+    /// Anything else: VLAN, macvlan, VRF, a card.
+    #[default]
+    Plain,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's number.
+    pub index: u32,
+    /// The name.
+    pub name: String,
+    /// Alternative names.
+    pub alt_names: Vec<String>,
+    /// Administratively up (`IFF_UP`).
+    pub up: bool,
+    /// The lower layer is up (`IFF_LOWER_UP`): there is a carrier.
+    pub carrier: bool,
+    /// RFC 2863 state, in the words of `ip link`.
+    pub operstate: String,
+    /// The loopback device.
+    pub loopback: bool,
+    /// There is no neighbour discovery on it (`IFF_NOARP`, point to point).
+    pub no_neighbours: bool,
+    /// Hardware address as it is now.
+    pub hardware: Vec<u8>,
+    /// `InfiniBand`, whose hardware addresses have 20 octets.
+    pub infiniband: bool,
+    /// Aggregate or not.
+    pub kind: LinkKind,
+    /// Index of the device of which this one is a port.
+    pub controller: Option<u32>,
+}
+
+impl Link {
+    /// From the kernel's message.
+    #[must_use]
+    pub fn of(message: &LinkMessage) -> Self {
+        let flags = message.header.flags;
+        let mut link = Self {
+            index: message.header.index,
+            up: flags.contains(LinkFlags::Up),
+            carrier: flags.contains(LinkFlags::LowerUp),
+            loopback: flags.contains(LinkFlags::Loopback),
+            no_neighbours: flags
+                .intersects(LinkFlags::Noarp | LinkFlags::Pointopoint | LinkFlags::Loopback),
+            infiniband: message.header.link_layer_type == LinkLayerType::Infiniband,
+            ..Self::default()
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => link.name.clone_from(name),
+                LinkAttribute::Address(hardware) => link.hardware.clone_from(hardware),
+                LinkAttribute::OperState(state) => link.operstate = state.to_string(),
+                LinkAttribute::Controller(index) => link.controller = Some(*index),
+                LinkAttribute::PropList(properties) => {
+                    link.alt_names = properties.iter().filter_map(alt_name).collect();
+                }
+                LinkAttribute::LinkInfo(info) if info.iter().any(aggregates) => {
+                    link.kind = LinkKind::Aggregate;
+                }
+                _ => {}
+            }
+        }
+        link
+    }
+
+    /// Whether `name` is its name or an alternative one.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.alt_names.iter().any(|alt| alt == name)
+    }
+
+    /// Why no packet leaves through it; none if it works as far as the kernel knows.
+    ///
+    /// A state of `UNKNOWN` is that of drivers which do not report one (RFC 2863 and
+    /// Documentation/networking/operstates.rst).
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let words =
+            [State::Down, State::LowerLayerDown, State::NotPresent].map(|state| state.to_string());
+        if !self.up {
+            Some(format!(
+                "{} is administratively down; `ip link set {} up` mends it",
+                self.name, self.name
+            ))
+        } else if !self.carrier || words.contains(&self.operstate) {
+            let state = if self.operstate.is_empty() { "UNKNOWN" } else { &self.operstate };
+            Some(format!(
+                "{} has no link (state {state}); look at the cable, the switch port or its lower device",
+                self.name
+            ))
+        } else {
+            None
+        }
+    }
+}
+
+fn alt_name(property: &Prop) -> Option<String> {
+    match property {
+        Prop::AltIfName(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn aggregates(info: &LinkInfo) -> bool {
+    match info {
+        LinkInfo::Kind(InfoKind::Bond | InfoKind::Bridge) => true,
+        LinkInfo::Kind(InfoKind::Other(kind)) => kind == "team",
+        _ => false,
+    }
+}

@@ -1,0 +1,14 @@
+//! The host's kernel, in the verbs of the agents.
+
+pub mod address;
+pub mod announce;
+pub mod arp;
+pub mod link;
+pub mod namespace;
+pub mod ndisc;
+pub mod net;
+pub mod netlink;
+pub mod packet;
+pub mod program;
+pub mod route;
+pub mod sysctl;

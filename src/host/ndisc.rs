@@ -1,0 +1,97 @@
+//! Unsolicited neighbour advertisements (RFC 4861, 4.4 and 7.2.6).
+
+#![forbid(unsafe_code)]
+
+use std::net::Ipv6Addr;
+
+use super::arp::Mac;
+
+/// Ethernet type of IPv6 (RFC 2464).
+pub const ETHERTYPE: u16 = 0x86dd;
+
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
+const ICMPV6: u8 = 58;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+const ROUTER: u8 = 0x80;
+const OVERRIDE: u8 = 0x20;
+
+/// The frame that tells all nodes of a link where `ip` is now. `router`: this host forwards IPv6; the flag must be
+/// right, since hosts drop a default router whose advertisement lacks it (RFC 4861, 7.2.5).
+#[must_use]
+pub fn announcement(mac: Mac, ip: Ipv6Addr, router: bool) -> Vec<u8> {
+    let mut message =
+        vec![NEIGHBOUR_ADVERTISEMENT, 0, 0, 0, OVERRIDE | if router { ROUTER } else { 0 }, 0, 0, 0];
+    message.extend(ip.octets());
+    // Option: target link-layer address, length in units of eight octets.
+    message.extend([2, 1]);
+    message.extend(mac);
+    let checksum = checksum(ip, ALL_NODES, &message);
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
+
+    let length = u16::try_from(message.len()).unwrap_or_default();
+    let mut frame = Vec::with_capacity(14 + 40 + message.len());
+    frame.extend(ALL_NODES_MAC);
+    frame.extend(mac);
+    frame.extend(ETHERTYPE.to_be_bytes());
+    // Version 6, no class, no flow.
+    frame.extend([0x60, 0, 0, 0]);
+    frame.extend(length.to_be_bytes());
+    // Receivers drop it with any other hop limit (RFC 4861, 7.1.2).
+    frame.extend([ICMPV6, 255]);
+    frame.extend(ip.octets());
+    frame.extend(ALL_NODES.octets());
+    frame.extend(message);
+    frame
+}
+
+/// The Internet checksum over the pseudo-header and the message (RFC 8200, 8.1).
+fn checksum(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> u16 {
+    let length = u32::try_from(message.len()).unwrap_or_default();
+    let mut covered = Vec::with_capacity(40 + message.len());
+    covered.extend(source.octets());
+    covered.extend(destination.octets());
+    covered.extend(length.to_be_bytes());
+    covered.extend([0, 0, 0, ICMPV6]);
+    covered.extend(message);
+    let mut sum: u32 = covered
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_advertisement_is_unsolicited_overrides_and_names_the_target() {
+        let ip: Ipv6Addr = "2001:db8::10".parse().unwrap();
+        let frame = announcement([2, 0, 0, 0, 0, 1], ip, false);
+        assert_eq!(frame.len(), 86);
+        assert_eq!(frame[..14], [0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x86, 0xdd]);
+        assert_eq!(frame[18..22], [0, 32, 58, 255]);
+        assert_eq!(frame[22..38], ip.octets());
+        assert_eq!(frame[54..56], [136, 0]);
+        assert_eq!(frame[58], 0x20, "override; neither router nor solicited");
+        assert_eq!(frame[62..78], ip.octets());
+        assert_eq!(frame[78..], [2, 1, 2, 0, 0, 0, 0, 1]);
+        assert_eq!(announcement([2, 0, 0, 0, 0, 1], ip, true)[58], 0xa0);
+    }
+
+    proptest! {
+        /// RFC 1071: over data with its checksum in place, the sum is zero.
+        #[test]
+        fn a_receiver_finds_the_checksum_right(bits in any::<u128>(), mac in any::<Mac>()) {
+            let ip = Ipv6Addr::from(bits);
+            let frame = announcement(mac, ip, false);
+            prop_assert_eq!(checksum(ip, ALL_NODES, &frame[54..]), 0);
+        }
+    }
+}

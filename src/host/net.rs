@@ -1,0 +1,276 @@
+//! What agents want of the network, for one action with its deadline.
+
+#![forbid(unsafe_code)]
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::addrlabel::{AddrLabelAttribute, AddrLabelMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage, Prop};
+use rtnetlink::packet_route::route::RouteMessage;
+
+use super::address::{Address, bits, family};
+use super::link::Link;
+use super::netlink::{Netlink, News};
+use super::route::{MAIN_TABLE, Route};
+use crate::deadline::Deadline;
+use crate::error::{Doing, Error, Result};
+use crate::param::values::LONGEST_NAME;
+
+/// The network of the namespace in which it was opened.
+#[derive(Debug)]
+pub struct Net {
+    netlink: Netlink,
+    deadline: Deadline,
+}
+
+impl Net {
+    /// Opens a socket to the kernel.
+    ///
+    /// # Errors
+    /// There is none to be had.
+    pub fn open(deadline: Deadline) -> Result<Self> {
+        let netlink = Netlink::open().doing(|| "open a netlink socket")?;
+        Ok(Self { netlink, deadline })
+    }
+
+    /// The interface of that name or alternative name.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn link_named(&self, name: &str) -> Result<Option<Link>> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(if name.len() <= LONGEST_NAME {
+            LinkAttribute::IfName(name.to_owned())
+        } else {
+            LinkAttribute::PropList(vec![Prop::AltIfName(name.to_owned())])
+        });
+        if name.len() > LONGEST_NAME {
+            // The kernel wants a long name outside of the list in which it reports them.
+            return Ok(self.links()?.into_iter().find(|link| link.is_named(name)));
+        }
+        self.one_link(message, &format!("get interface {name}"))
+    }
+
+    /// The interface with that number.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn link(&self, index: u32) -> Result<Option<Link>> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        self.one_link(message, &format!("get interface number {index}"))
+    }
+
+    fn one_link(&self, mut message: LinkMessage, what: &str) -> Result<Option<Link>> {
+        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        match self.netlink.get(what, RouteNetlinkMessage::GetLink(message), &self.deadline) {
+            Ok(Some(RouteNetlinkMessage::NewLink(found))) => Ok(Some(Link::of(&found))),
+            Ok(_) => {
+                Err(Error::Failed(format!("cannot {what}: the kernel's answer cannot be read")))
+            }
+            Err(refusal) if refusal.errno() == Some(Errno::ENODEV) => Ok(None),
+            Err(refusal) => Err(refusal.doing(what)),
+        }
+    }
+
+    /// All interfaces.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn links(&self) -> Result<Vec<Link>> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let found = self.dump("list interfaces", &RouteNetlinkMessage::GetLink(message))?;
+        Ok(found
+            .iter()
+            .filter_map(|object| match object {
+                RouteNetlinkMessage::NewLink(message) => Some(Link::of(message)),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// All addresses of the family of `like` on an interface, or on all.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn addresses(&self, like: IpAddr, index: Option<u32>) -> Result<Vec<Address>> {
+        let mut message = AddressMessage::default();
+        message.header.family = family(like);
+        message.header.index = index.unwrap_or(0);
+        let what = match index {
+            Some(index) => format!("list addresses of interface number {index}"),
+            None => "list addresses".to_owned(),
+        };
+        let found = match self.netlink.dump(
+            &what,
+            &RouteNetlinkMessage::GetAddress(message),
+            &self.deadline,
+        ) {
+            // The interface went away between look and look.
+            Err(refusal) if index.is_some() && refusal.errno() == Some(Errno::ENODEV) => Vec::new(),
+            other => other.map_err(|refusal| refusal.doing(&what))?,
+        };
+        let addresses = found.iter().filter_map(|object| match object {
+            RouteNetlinkMessage::NewAddress(message) => Address::of(message),
+            _ => None,
+        });
+        // A kernel without strict checking sends all of them.
+        Ok(addresses.filter(|address| index.is_none_or(|index| address.index == index)).collect())
+    }
+
+    /// Every place where `ip` is: on which interfaces, with which prefixes.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn places_of(&self, ip: IpAddr, index: Option<u32>) -> Result<Vec<Address>> {
+        let mut addresses = self.addresses(ip, index)?;
+        addresses.retain(|address| address.ip == ip);
+        Ok(addresses)
+    }
+
+    /// The unicast routes of the main table, of the family of `like`.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn routes(&self, like: IpAddr) -> Result<Vec<Route>> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(like);
+        message.header.table = u8::try_from(MAIN_TABLE).unwrap_or_default();
+        let found = self.dump("list routes", &RouteNetlinkMessage::GetRoute(message))?;
+        Ok(found
+            .iter()
+            .filter_map(|object| match object {
+                RouteNetlinkMessage::NewRoute(message) => Route::of(message),
+                _ => None,
+            })
+            .collect())
+    }
+
+    fn dump(&self, what: &str, question: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+        self.netlink.dump(what, question, &self.deadline).map_err(|refusal| refusal.doing(what))
+    }
+
+    /// Adds `address`. `on` is the interface's name, for the text of an error.
+    ///
+    /// # Errors
+    /// The kernel refused; an address that is there already is no error.
+    pub fn add(&self, address: &Address, on: &str) -> Result<()> {
+        let what = format!("add {address} to {on}");
+        let message = RouteNetlinkMessage::NewAddress(address.message());
+        match self.netlink.change(&what, message, NLM_F_CREATE | NLM_F_EXCL, &self.deadline) {
+            Err(refusal) if refusal.errno() != Some(Errno::EEXIST) => Err(refusal.doing(&what)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes `address` in exactly this form.
+    ///
+    /// # Errors
+    /// The kernel refused; an address that is gone already is no error.
+    pub fn remove(&self, address: &Address, from: &str) -> Result<()> {
+        let what = format!("remove {address} from {from}");
+        let mut named = Address::new(address.index, address.ip, address.prefix);
+        named.label.clone_from(&address.label);
+        named.peer = address.peer;
+        let message = RouteNetlinkMessage::DelAddress(named.message());
+        match self.netlink.change(&what, message, 0, &self.deadline) {
+            Err(refusal)
+                if !matches!(refusal.errno(), Some(Errno::EADDRNOTAVAIL | Errno::ENODEV)) =>
+            {
+                Err(refusal.doing(&what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets an interface administratively up.
+    ///
+    /// # Errors
+    /// The kernel or the driver refused.
+    pub fn set_up(&self, link: &Link) -> Result<()> {
+        self.set_state(link, LinkFlags::Up, "up")
+    }
+
+    /// Sets an interface administratively down.
+    ///
+    /// # Errors
+    /// The kernel or the driver refused.
+    pub fn set_down(&self, link: &Link) -> Result<()> {
+        self.set_state(link, LinkFlags::empty(), "down")
+    }
+
+    fn set_state(&self, link: &Link, flags: LinkFlags, word: &str) -> Result<()> {
+        let what = format!("set {} {word}", link.name);
+        let mut message = LinkMessage::default();
+        message.header.index = link.index;
+        message.header.flags = flags;
+        message.header.change_mask = LinkFlags::Up;
+        let message = RouteNetlinkMessage::SetLink(message);
+        self.netlink
+            .change(&what, message, 0, &self.deadline)
+            .map_err(|refusal| refusal.doing(&what))
+    }
+
+    /// Gives `ip` a label for the choice of source addresses (RFC 6724, 2.1), or takes it away.
+    ///
+    /// # Errors
+    /// The kernel refused; a label that is there, or gone, already is no error.
+    pub fn label_source(&self, ip: IpAddr, label: u32, wanted: bool) -> Result<()> {
+        let verb = if wanted { "add" } else { "remove" };
+        let what = format!("{verb} address label {label} of {ip}");
+        let mut message = AddrLabelMessage::default();
+        message.header.family = family(ip);
+        message.header.prefix_len = bits(ip);
+        message.attributes =
+            vec![AddrLabelAttribute::Address(ip), AddrLabelAttribute::Label(label)];
+        let changed = if wanted {
+            let message = RouteNetlinkMessage::NewAddrLabel(message);
+            self.netlink.change(&what, message, NLM_F_CREATE | NLM_F_EXCL, &self.deadline)
+        } else {
+            self.netlink.change(
+                &what,
+                RouteNetlinkMessage::DelAddrLabel(message),
+                0,
+                &self.deadline,
+            )
+        };
+        match changed {
+            Err(refusal) if !matches!(refusal.errno(), Some(Errno::EEXIST | Errno::ESRCH)) => {
+                Err(refusal.doing(&what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until `done` says so, waking up whenever the kernel has news; whether it did within `at_most` and the
+    /// action's deadline.
+    ///
+    /// # Errors
+    /// What `done` failed with.
+    pub fn wait_until(
+        &self,
+        at_most: Duration,
+        mut done: impl FnMut(&Self) -> Result<bool>,
+    ) -> Result<bool> {
+        // Listen before the first look, so that no change falls between.
+        let mut news = News::of_links_and_addresses().doing(|| "listen to the kernel's news")?;
+        let deadline = self.deadline.at_most(at_most);
+        loop {
+            if done(self)? {
+                return Ok(true);
+            }
+            let left = deadline.left();
+            if left.is_zero() {
+                return Ok(false);
+            }
+            // News can be lost when they are many, so a look now and then as well.
+            news.wait(left.min(Duration::from_secs(1)));
+        }
+    }
+}

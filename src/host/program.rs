@@ -1,0 +1,134 @@
+//! Other programs, with a deadline and without a shell.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::OsStr;
+use std::io;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::deadline::Deadline;
+use crate::environment::Environment;
+use crate::error::{Doing, Error, Result};
+use crate::{trace_answer, trace_ask};
+
+/// Runs a program to its end, or to the deadline: then it and what it started are killed.
+///
+/// # Errors
+/// It is not installed, did not end in time, or did not succeed.
+pub fn run(
+    environment: &Environment,
+    name: &str,
+    arguments: &[&str],
+    deadline: &Deadline,
+) -> Result<()> {
+    let what = format!("{name} {}", arguments.join(" "));
+    // ocf-tester plays a host without any program (`have_binary` of the shell agents).
+    if environment.is_true("OCF_TESTER_FAIL_HAVE_BINARY") {
+        return Err(missing(name));
+    }
+    trace_ask!("run {what}");
+    let left = deadline.to_wait_for(&what)?;
+    let spawned = Command::new(name)
+        .args(arguments.iter().map(OsStr::new))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir("/")
+        .env("PATH", search_path())
+        .spawn_in_group();
+    let mut child = match spawned {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name)),
+        other => other.doing(|| format!("run {what}"))?,
+    };
+    let status = wait(&mut child, left).doing(|| format!("wait for {what}"))?;
+    match status {
+        Some(status) if status.success() => {
+            trace_answer!("{what}: done");
+            Ok(())
+        }
+        Some(status) => Err(Error::Failed(format!("{what} failed: {status}"))),
+        None => Err(deadline.missed(&what)),
+    }
+}
+
+trait InGroup {
+    fn spawn_in_group(&mut self) -> io::Result<std::process::Child>;
+}
+
+impl InGroup for Command {
+    /// A group of its own, so that all of it can be ended.
+    fn spawn_in_group(&mut self) -> io::Result<std::process::Child> {
+        use std::os::unix::process::CommandExt;
+        self.process_group(0).spawn()
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::NotInstalled(format!("the program {name} is not installed, or not on the path"))
+}
+
+/// The caller's path first, then where system programs are, as the shell agents have it.
+fn search_path() -> std::ffi::OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(if path.is_empty() { "" } else { ":" });
+    path.push("/usr/sbin:/usr/bin:/sbin:/bin");
+    path
+}
+
+/// The child's end; none when time was over, and then it is dead too.
+fn wait(child: &mut std::process::Child, left: Duration) -> io::Result<Option<ExitStatus>> {
+    let begin = std::time::Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if begin.elapsed() >= left {
+            // Not reaped yet, so the number is still that of our child and of its group.
+            if let Ok(pid) = i32::try_from(child.id()) {
+                let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            let _ = child.wait();
+            return Ok(None);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_hangs_is_ended_and_named() {
+        let deadline = Deadline::after(Duration::from_millis(100));
+        let reason =
+            run(&Environment::default(), "sleep", &["60"], &deadline).unwrap_err().reason();
+        assert!(reason.contains("sleep 60"), "{reason}");
+    }
+
+    #[test]
+    fn a_program_that_is_missing_or_fails_is_named() {
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let environment = Environment::default();
+        let missing = run(&environment, "no-such-program", &[], &deadline).unwrap_err();
+        assert_eq!(missing.code().number(), 5);
+        let failed = run(&environment, "false", &[], &deadline).unwrap_err();
+        assert_eq!(failed.code().number(), 1);
+        run(&environment, "true", &[], &deadline).unwrap();
+    }
+
+    #[test]
+    fn ocf_tester_can_hide_all_programs() {
+        let mut environment = Environment::default();
+        environment.set("OCF_TESTER_FAIL_HAVE_BINARY", "1");
+        let error =
+            run(&environment, "true", &[], &Deadline::after(Duration::from_secs(5))).unwrap_err();
+        assert_eq!(error.code().number(), 5);
+    }
+}

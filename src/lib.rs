@@ -1,0 +1,33 @@
+//! The OCF resource agents in one binary.
+//!
+//! An *agent* is one file in [`agents`] that declares its parameters once ([`params!`]) and what it does with one
+//! invocation ([`agent::Agent`]). Everything printed, from meta-data to completions, is a pure function of that
+//! declaration ([`render`]). Agents speak verbs to [`host`], which alone speaks to the kernel.
+//!
+//! An invocation comes in one of three ways: by OCF through a symlink that is named as the agent, by Heartbeat's
+//! haresources ([`haresources`]), or from a person's command line ([`cli`]). All three end in [`runtime::run`], which
+//! parses the parameters as severely as the action deserves, performs it within its [`deadline`], and turns the
+//! result into an exit code in one place ([`contract`]).
+//!
+//! The kernel is the truth: what an agent reports, it looked up; what stop says is gone, it looked for. Files hold
+//! only what is needed to undo ([`state`]).
+
+pub mod action;
+pub mod agent;
+#[path = "../agents/mod.rs"]
+pub mod agents;
+pub mod cli;
+pub mod contract;
+pub mod deadline;
+pub mod environment;
+pub mod error;
+pub mod haresources;
+pub mod host;
+pub mod log;
+pub mod param;
+pub mod render;
+pub mod runtime;
+pub mod spec;
+pub mod state;
+pub mod trace;
+pub mod vip;

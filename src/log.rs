@@ -1,0 +1,204 @@
+//! Where messages go: what users of `ocf_log` know, in one place.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::fcntl::OFlag;
+
+use crate::environment::Environment;
+use crate::error::one_line;
+
+/// How much a message matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Something failed.
+    Error,
+    /// Something is likely to surprise the administrator.
+    Warning,
+    /// A state changed.
+    Info,
+    /// For whoever looks for a fault; only with `HA_debug`.
+    Debug,
+}
+
+impl Severity {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "ERROR",
+            Self::Warning => "WARNING",
+            Self::Info => "INFO",
+            Self::Debug => "DEBUG",
+        }
+    }
+
+    /// The severity in a syslog priority (RFC 5424, section 6.2.1).
+    const fn syslog(self) -> u8 {
+        match self {
+            Self::Error => 3,
+            Self::Warning => 4,
+            Self::Info => 6,
+            Self::Debug => 7,
+        }
+    }
+}
+
+/// Facilities by name and number (RFC 5424, section 6.2.1; names as in syslog(3)).
+const FACILITIES: [(&str, u8); 20] = [
+    ("kern", 0),
+    ("user", 1),
+    ("mail", 2),
+    ("daemon", 3),
+    ("auth", 4),
+    ("syslog", 5),
+    ("lpr", 6),
+    ("news", 7),
+    ("uucp", 8),
+    ("cron", 9),
+    ("authpriv", 10),
+    ("ftp", 11),
+    ("local0", 16),
+    ("local1", 17),
+    ("local2", 18),
+    ("local3", 19),
+    ("local4", 20),
+    ("local5", 21),
+    ("local6", 22),
+    ("local7", 23),
+];
+
+/// The log of one invocation.
+#[derive(Debug)]
+pub struct Log<'a> {
+    environment: &'a Environment,
+    tag: String,
+    /// A person called: messages belong on the terminal.
+    terminal: bool,
+}
+
+impl<'a> Log<'a> {
+    /// The log of `agent`, called for `instance`.
+    #[must_use]
+    pub fn new(environment: &'a Environment, agent: &str, instance: &str) -> Self {
+        let tag = environment.text("HA_LOGTAG").map_or_else(
+            || format!("{agent}({})[{}]", one_line(instance, 64), std::process::id()),
+            |tag| one_line(tag, 128),
+        );
+        Self { environment, tag, terminal: std::io::stdin().is_terminal() }
+    }
+
+    /// Something failed.
+    pub fn error(&self, message: &str) {
+        self.write(Severity::Error, message, true);
+    }
+
+    /// Something is likely to surprise the administrator.
+    pub fn warn(&self, message: &str) {
+        self.write(Severity::Warning, message, true);
+    }
+
+    /// A state changed.
+    pub fn info(&self, message: &str) {
+        self.write(Severity::Info, message, true);
+    }
+
+    /// A detail for whoever looks for a fault.
+    pub fn debug(&self, message: &str) {
+        if self.environment.get("HA_debug").is_some_and(|value| value != "0") {
+            self.write(Severity::Debug, message, true);
+        }
+    }
+
+    /// Why the action failed: for Pacemaker on stderr, behind the prefix that it gave, and for the log.
+    pub fn exit_reason(&self, reason: &str) {
+        let prefix = self.environment.text("OCF_EXIT_REASON_PREFIX").unwrap_or("ocf-exit-reason:");
+        stderr(&format!("{prefix}{reason}"));
+        self.write(Severity::Error, reason, false);
+    }
+
+    /// Writes to the first place that the environment names. `or_stderr`: stderr may be one.
+    fn write(&self, severity: Severity, message: &str, or_stderr: bool) {
+        let message = format!("{}: {}", severity.word(), one_line(message, 1000));
+        if self.terminal {
+            if or_stderr {
+                stderr(&message);
+            }
+            return;
+        }
+        if self.to_logd(&message) {
+            return;
+        }
+        let facility = self.environment.text("HA_LOGFACILITY").filter(|name| *name != "none");
+        let file = self.environment.get("HA_LOGFILE").filter(|_| severity != Severity::Debug);
+        match facility.map(|name| FACILITIES.iter().find(|(known, _)| *known == name)) {
+            Some(Some((_, number))) => syslog(*number, severity, &self.tag, &message),
+            Some(None) => syslog(3, severity, &self.tag, &message),
+            None if file.is_none() => syslog(3, severity, &self.tag, &message),
+            None => {}
+        }
+        if let Some(file) = file {
+            append(file, &format!("{}{}:    {message}\n", self.date(), self.tag));
+        }
+        let debug_log = self.environment.get("HA_DEBUGLOG").filter(|debug| Some(*debug) != file);
+        if let Some(debug_log) = debug_log {
+            append(debug_log, &format!("{}:\t{}{message}\n", self.tag, self.date()));
+        }
+    }
+
+    /// Heartbeat's logging daemon, where the administrator chose it.
+    fn to_logd(&self, message: &str) -> bool {
+        let wanted = self.environment.get("HA_LOGD").is_some_and(|value| value == "yes")
+            || self.environment.is_true("HA_use_logd");
+        wanted
+            && Command::new("ha_logger")
+                .args(["-t", &self.tag, message])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+    }
+
+    fn date(&self) -> String {
+        let format = self.environment.text("HA_DATEFMT").unwrap_or("%b %d %T ");
+        let now = jiff::Zoned::now();
+        jiff::fmt::strtime::format(format, &now)
+            .unwrap_or_else(|_| now.strftime("%b %d %T ").to_string())
+    }
+}
+
+/// Writes a line to stderr; nobody can be told if that fails.
+fn stderr(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// One datagram to the system log, in the form that syslog(3) writes. A log that is full or absent delays nobody.
+fn syslog(facility: u8, severity: Severity, tag: &str, message: &str) {
+    let send = || {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.connect("/dev/log")?;
+        let priority = facility * 8 + severity.syslog();
+        socket.send(format!("<{priority}>{tag}: {message}").as_bytes())
+    };
+    let _ = send();
+}
+
+/// Appends to a log file. It may be a named pipe without a reader, which must not stop us; and /dev/null.
+fn append(file: &OsStr, line: &str) {
+    let opened = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
+        .open(Path::new(file));
+    if let Ok(mut opened) = opened {
+        let _ = opened.write_all(line.as_bytes());
+    }
+}

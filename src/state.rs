@@ -1,0 +1,239 @@
+//! Small files below `/run/resource-agents`: what start changed besides the resource, so that stop can undo it.
+//!
+//! The kernel is the truth. State that is missing, stale, corrupt or somebody else's is passed over, with the
+//! reason for the log.
+
+#![forbid(unsafe_code)]
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+
+use crate::deadline::Deadline;
+use crate::error::{Doing, Result};
+
+/// Largest state file that is read, in bytes. Ours have a line or two.
+const LARGEST: u64 = 64 * 1024;
+
+/// The directory of state files.
+#[derive(Clone, Debug)]
+pub struct StateDirectory {
+    path: PathBuf,
+}
+
+impl StateDirectory {
+    /// `path`, which need not exist yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The file `name` in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> StateFile {
+        StateFile { path: self.path.join(file_name(name)) }
+    }
+
+    /// Waits for the lock `name`, which ends with its holder. No lock at all where the directory cannot be
+    /// written: exclusion is then lost, and the kernel's own atomicity has to do.
+    ///
+    /// # Errors
+    /// Somebody else had it until the deadline.
+    pub fn lock(&self, name: &str, deadline: &Deadline) -> Result<Option<Lock>> {
+        let path = self.path.join(format!(".{}.lock", file_name(name)));
+        let Ok(mut file) =
+            open_private(&path, OpenOptions::new().read(true).write(true).create(true))
+        else {
+            crate::trace_note!("no lock {}", path.display());
+            return Ok(None);
+        };
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(Some(Lock { _held: lock })),
+                Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => {
+                    let left = deadline.to_wait_for(&format!(
+                        "another action on the same resource (lock {})",
+                        path.display()
+                    ))?;
+                    std::thread::sleep(left.min(Duration::from_millis(5)));
+                    file = unlocked;
+                }
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+/// A held lock; released when dropped, and by the kernel when the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _held: Flock<File>,
+}
+
+/// `name` as the name of a file: no slashes, not hidden, not too long.
+fn file_name(name: &str) -> String {
+    let safe: String =
+        name.chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).take(120).collect();
+    if safe.starts_with('.') { format!("_{safe}") } else { safe }
+}
+
+/// One state file.
+#[derive(Clone, Debug)]
+pub struct StateFile {
+    path: PathBuf,
+}
+
+impl StateFile {
+    /// A state file outside the directory, where a parameter names one.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The content; none if there is no such file.
+    ///
+    /// # Errors
+    /// There is something of that name that is not to be trusted: a symbolic link, a directory, another user's
+    /// file, too large, or not text.
+    pub fn read(&self) -> Result<Option<String>> {
+        let read = || -> io::Result<Option<String>> {
+            let mut options = OpenOptions::new();
+            let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+            let file = match options.read(true).custom_flags(flags.bits()).open(&self.path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                other => other?,
+            };
+            let about = file.metadata()?;
+            let ours = about.uid() == nix::unistd::geteuid().as_raw();
+            if !about.is_file() || !ours || about.len() > LARGEST {
+                return Err(io::Error::other("it is not a small file of ours; remove it"));
+            }
+            let mut content = String::new();
+            file.take(LARGEST).read_to_string(&mut content)?;
+            Ok(Some(content))
+        };
+        read().doing(|| format!("read the state file {}", self.path.display()))
+    }
+
+    /// Replaces the content; whoever reads sees the old or the new one.
+    ///
+    /// # Errors
+    /// The directory cannot be made or written, or is full.
+    pub fn write(&self, content: &str) -> Result<()> {
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = directory.join(format!(".{name}.{}.new", std::process::id()));
+        let write = || -> io::Result<()> {
+            make_directory(directory)?;
+            let mut file = open_private(
+                &temporary,
+                OpenOptions::new().write(true).create(true).truncate(true),
+            )?;
+            file.write_all(content.as_bytes())?;
+            std::fs::rename(&temporary, &self.path)
+        };
+        let written = write();
+        if written.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written.doing(|| format!("write the state file {}", self.path.display()))
+    }
+
+    /// Removes it; it need not be there.
+    ///
+    /// # Errors
+    /// It is there and cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).doing(|| format!("remove the state file {}", self.path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Opens a file that nobody else may read and that must not be a link to another.
+fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        make_directory(directory)?;
+    }
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = options.mode(0o600).custom_flags(flags.bits()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+}
+
+/// Makes the directory as the shell agents do, mode 1755.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o1755))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(directory.path().join("new"));
+        let file = state.file("a/b");
+        assert_eq!(file.read().unwrap(), None);
+        file.write("one").unwrap();
+        file.write("two").unwrap();
+        assert_eq!(file.read().unwrap().as_deref(), Some("two"));
+        file.remove().unwrap();
+        file.remove().unwrap();
+        assert_eq!(file.read().unwrap(), None);
+    }
+
+    #[test]
+    fn links_directories_pipes_and_garbage_are_refused_with_a_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(directory.path().to_owned());
+        std::os::unix::fs::symlink("/etc/hostname", directory.path().join("link")).unwrap();
+        std::fs::create_dir(directory.path().join("directory")).unwrap();
+        std::fs::write(directory.path().join("garbage"), [0xff, 0xfe]).unwrap();
+        nix::unistd::mkfifo(&directory.path().join("pipe"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        for name in ["link", "directory", "garbage", "pipe"] {
+            let reason = state.file(name).read().unwrap_err().reason();
+            assert!(reason.contains("read the state file"), "{name}: {reason}");
+        }
+        state.file("link").write("x").unwrap();
+        assert!(!directory.path().join("link").is_symlink(), "a link is replaced, not followed");
+    }
+
+    #[test]
+    fn a_lock_excludes_and_its_wait_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(directory.path().to_owned());
+        let soon = Deadline::after(Duration::from_millis(50));
+        let held = state.lock("x", &soon).unwrap();
+        assert!(held.is_some());
+        let reason = state.lock("x", &soon).unwrap_err().reason();
+        assert!(reason.contains("another action on the same resource"), "{reason}");
+        drop(held);
+        assert!(state.lock("x", &Deadline::after(Duration::from_secs(5))).unwrap().is_some());
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_there_is_no_lock_and_no_wait() {
+        let state = StateDirectory::new(PathBuf::from("/proc/nowhere"));
+        assert!(state.lock("x", &Deadline::after(Duration::from_secs(5))).unwrap().is_none());
+        state.file("x").write("y").unwrap_err();
+    }
+}

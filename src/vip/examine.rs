@@ -1,0 +1,100 @@
+//! What the kernel has of an address, compared with what is wanted, field by field.
+
+#![forbid(unsafe_code)]
+
+use crate::error::Result;
+use crate::host::address::Address;
+use crate::host::link::Link;
+use crate::host::net::Net;
+
+use super::Wanted;
+
+/// One place where the address is, and what is not as wanted there.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The address as the kernel has it.
+    pub address: Address,
+    /// Its interface.
+    pub link: Link,
+    /// Each difference in words; empty if it is right.
+    pub differences: Vec<String>,
+}
+
+impl Place {
+    pub fn is_right(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// Where the address is, on one interface or on all.
+///
+/// # Errors
+/// The kernel could not tell.
+pub(super) fn places(wanted: &Wanted, net: &Net, index: Option<u32>) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    for address in net.places_of(wanted.ip, index)? {
+        // An interface that vanished between the two questions took its addresses along.
+        let Some(link) = net.link(address.index)? else { continue };
+        if wanted.lvs && link.loopback {
+            continue;
+        }
+        let differences = differences(wanted, &address, &link);
+        places.push(Place { address, link, differences });
+    }
+    Ok(places)
+}
+
+fn differences(wanted: &Wanted, address: &Address, link: &Link) -> Vec<String> {
+    let mut found = Vec::new();
+    match &wanted.nic {
+        Some(nic) if !link.is_named(nic.as_str()) => {
+            found.push(format!("it is on {} instead of {nic}", link.name));
+        }
+        None if link.loopback && !wanted.ip.is_loopback() => {
+            found.push(format!("it is on {} instead of a network interface", link.name));
+        }
+        _ => {}
+    }
+    if let Some(prefix) = wanted.prefix
+        && prefix != address.prefix
+    {
+        found.push(format!("its prefix length is {} instead of {prefix}", address.prefix));
+    }
+    if let Ok(Some(label)) = wanted.label_on(&link.name)
+        && address.label.as_deref() != Some(&label)
+    {
+        let actual = address.label.as_deref().unwrap_or("none");
+        found.push(format!("its label is {actual} instead of {label}"));
+    }
+    if address.is_duplicate() {
+        found.push(
+            "another host on the network has it (duplicate address detection failed)".to_owned(),
+        );
+    } else if address.is_tentative() {
+        found.push("it cannot be used yet (duplicate address detection has not ended)".to_owned());
+    }
+    found
+}
+
+/// All that is wrong with `places`, of which there is at least one: in words, or nothing.
+pub(super) fn faults(wanted: &Wanted, places: &[Place]) -> Option<String> {
+    let right = places.iter().filter(|place| place.is_right()).count();
+    if right == 1 && places.len() == 1 {
+        return None;
+    }
+    let mut words: Vec<String> = places
+        .iter()
+        .filter(|place| !place.is_right())
+        .map(|place| {
+            format!("{} on {}: {}", place.address, place.link.name, place.differences.join(", "))
+        })
+        .collect();
+    if right > 1 || (right == 1 && words.is_empty()) {
+        let names: Vec<String> = places
+            .iter()
+            .map(|place| format!("{} on {}", place.address, place.link.name))
+            .collect();
+        words.push(format!("it is there {right} times ({})", names.join(", ")));
+    }
+    Some(format!("{} is not as configured: {}", wanted.ip, words.join("; ")))
+}

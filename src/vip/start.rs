@@ -1,0 +1,252 @@
+//! Bringing a virtual address up.
+
+#![forbid(unsafe_code)]
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rtnetlink::packet_route::address::AddressFlags;
+
+use super::examine::{self, Place};
+use super::select::{self, Choice};
+use super::{Labelled, Wanted, loopback, neighbours, remove};
+use crate::agent::Cx;
+use crate::error::{Error, Result};
+use crate::host::address::{Address, broadcast};
+use crate::host::link::Link;
+use crate::host::namespace;
+use crate::host::net::Net;
+use crate::host::sysctl;
+use crate::param::values::{Broadcast, Lifetime};
+
+/// How long a link that was set up just now may take to find its carrier.
+const CARRIER: Duration = Duration::from_secs(5);
+
+/// Brings the address up and announces it, or leaves nothing of it behind.
+///
+/// # Errors
+/// It is not up: the interface is missing or has no link, another host has the address, or the kernel refused.
+pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
+    let Some(net) = wanted.network(cx)? else {
+        return Err(wanted
+            .namespace
+            .as_ref()
+            .map_or_else(|| Error::Local(String::new()), namespace::missing));
+    };
+    let _lock = cx.state.lock(&wanted.key(), &cx.deadline)?;
+    let places = examine::places(wanted, &net, None)?;
+    if let [place] = places.as_slice()
+        && place.is_right()
+        && !(wanted.check_link && place.link.fault().is_some())
+    {
+        return Ok(());
+    }
+    let mut choice = select::in_kernel(wanted, &net)?;
+    if let Some(rival) = &choice.rival {
+        cx.log.warn(&format!(
+            "{} could be on {rival} as well as on {}; give nic",
+            wanted.ip, choice.link.name
+        ));
+    }
+    wanted.label_on(&choice.link.name)?;
+    neighbours::announceable(&choice.link)?;
+    let raised = bring_link_up(wanted, &net, &mut choice.link)?;
+    let added = bring_address_up(wanted, cx, &net, &choice, &places);
+    if added.is_err() && raised {
+        let _ = net.set_down(&choice.link);
+    }
+    added
+}
+
+/// Sets the interface up and waits for its carrier; whether it was down.
+fn bring_link_up(wanted: &Wanted, net: &Net, link: &mut Link) -> Result<bool> {
+    let raised = !link.up;
+    if raised {
+        net.set_up(link)?;
+        let index = link.index;
+        net.wait_until(CARRIER, |net| {
+            if let Some(now) = net.link(index)? {
+                *link = now;
+            }
+            Ok(link.fault().is_none())
+        })?;
+    }
+    match link.fault() {
+        Some(fault) if wanted.check_link => {
+            if raised {
+                let _ = net.set_down(link);
+            }
+            Err(Error::Failed(format!("cannot bring {} up: {fault}", wanted.ip)))
+        }
+        _ => Ok(raised),
+    }
+}
+
+fn bring_address_up(
+    wanted: &Wanted,
+    cx: &Cx<'_>,
+    net: &Net,
+    choice: &Choice,
+    places: &[Place],
+) -> Result<()> {
+    for place in places.iter().filter(|place| !is_kept(place, choice)) {
+        let words = if place.is_right() {
+            "it is there twice".to_owned()
+        } else {
+            place.differences.join(", ")
+        };
+        cx.log.info(&format!("removing {} from {}: {words}", place.address, place.link.name));
+        remove::remove(&place.address, &place.link.name, cx, net)?;
+    }
+    neighbours::refuse_conflict(wanted, cx, net, &choice.link)?;
+    loopback::give_way(wanted, cx, net)?;
+    let added = add(wanted, cx, net, choice);
+    if let Err(error) = added {
+        return Err(rolled_back(wanted, cx, net, error));
+    }
+    cx.log.info(&format!(
+        "{}/{} is up on {} ({})",
+        wanted.ip, choice.prefix, choice.link.name, choice.because
+    ));
+    neighbours::announce(wanted, cx, net, &choice.link);
+    Ok(())
+}
+
+/// A place that is right and where the address belongs stays: it may have connections.
+fn is_kept(place: &Place, choice: &Choice) -> bool {
+    place.is_right()
+        && place.link.index == choice.link.index
+        && place.address.prefix == choice.prefix
+}
+
+fn add(wanted: &Wanted, cx: &Cx<'_>, net: &Net, choice: &Choice) -> Result<()> {
+    if let Some(label) = wanted.source_label.filter(|_| wanted.ip.is_ipv6())
+        && let Err(error) = net.label_source(wanted.ip, label, true)
+    {
+        cx.log.warn(&error.to_string());
+    }
+    let address = address(wanted, net, choice)?;
+    tell_of_secondaries(&address, cx, net, &choice.link);
+    net.add(&address, &choice.link.name)?;
+    if wanted.ip.is_ipv6() {
+        wait_for_detection(wanted, net, choice)?;
+    }
+    confirm(wanted, net)
+}
+
+/// The address with all that was asked for.
+fn address(wanted: &Wanted, net: &Net, choice: &Choice) -> Result<Address> {
+    let mut address = Address::new(choice.link.index, wanted.ip, choice.prefix);
+    if choice.link.loopback && wanted.ip.is_loopback() {
+        // What the kernel itself gives to 127.0.0.1: such an address is of no use outside of this host.
+        address.scope = libc::RT_SCOPE_HOST;
+    }
+    if wanted.noprefixroute {
+        address.flags |= AddressFlags::Noprefixroute;
+    }
+    match wanted.ip {
+        IpAddr::V4(ip) => {
+            address.label = match wanted.label {
+                Labelled::NextAlias => Some(next_alias(wanted, net, &choice.link)?),
+                _ => wanted.label_on(&choice.link.name)?.or_else(|| Some(choice.link.name.clone())),
+            };
+            let computed = |ones| broadcast(ip, choice.prefix, ones);
+            address.broadcast = match wanted.broadcast {
+                Some(Broadcast::Address(given)) => Some(given),
+                Some(Broadcast::AllOnes) => Some(computed(true)),
+                Some(Broadcast::AllZeros) => Some(computed(false)),
+                None => neighbouring_broadcast(wanted, net, choice)?.or_else(|| {
+                    (choice.prefix <= 30 && !choice.link.loopback).then(|| computed(true))
+                }),
+            };
+        }
+        IpAddr::V6(_) => {
+            if wanted.nodad {
+                address.flags |= AddressFlags::Nodad;
+            }
+            let preferred = wanted.preferred.map_or(u32::MAX, Lifetime::seconds);
+            address.lifetimes = Some((preferred, u32::MAX));
+        }
+    }
+    Ok(address)
+}
+
+/// The broadcast address that the administrator chose for the same subnet.
+fn neighbouring_broadcast(
+    wanted: &Wanted,
+    net: &Net,
+    choice: &Choice,
+) -> Result<Option<std::net::Ipv4Addr>> {
+    let addresses = net.addresses(wanted.ip, Some(choice.link.index))?;
+    let mut same = addresses.iter().filter(|other| {
+        other.ip != wanted.ip && other.prefix == choice.prefix && other.subnet_contains(wanted.ip)
+    });
+    Ok(same.find_map(|other| other.broadcast))
+}
+
+/// The first of `interface:0`, `interface:1`, … that no address has.
+fn next_alias(wanted: &Wanted, net: &Net, link: &Link) -> Result<String> {
+    let addresses = net.addresses(wanted.ip, Some(link.index))?;
+    let taken =
+        |label: &String| addresses.iter().any(|address| address.label.as_ref() == Some(label));
+    let label = (0..=addresses.len())
+        .map(|number| format!("{}:{number}", link.name))
+        .find(|label| !taken(label));
+    // An interface with too long a name for an alias: the kernel's own label does.
+    Ok(label
+        .filter(|label| label.len() <= crate::param::values::LONGEST_NAME)
+        .unwrap_or_else(|| link.name.clone()))
+}
+
+/// The kernel removes secondary addresses together with the primary one, unless it is told not to.
+fn tell_of_secondaries(address: &Address, cx: &Cx<'_>, net: &Net, link: &Link) {
+    if !address.ip.is_ipv4() || sysctl::promotes_secondaries(&link.name) {
+        return;
+    }
+    let primary = net.addresses(address.ip, Some(link.index)).ok().and_then(|others| {
+        let same =
+            |other: &Address| other.prefix == address.prefix && other.subnet_contains(address.ip);
+        others.into_iter().find(|other| !other.is_secondary() && same(other))
+    });
+    if let Some(primary) = primary {
+        cx.log.warn(&format!(
+            "{} goes when {primary} is removed from {name}; `sysctl -w net.ipv4.conf.{name}.promote_secondaries=1` mends it",
+            address.ip,
+            name = link.name
+        ));
+    }
+}
+
+/// Waits until the address is no longer tentative (RFC 4862, 5.4).
+fn wait_for_detection(wanted: &Wanted, net: &Net, choice: &Choice) -> Result<()> {
+    let over = net.wait_until(Duration::from_hours(24), |net| {
+        let places = net.places_of(wanted.ip, Some(choice.link.index))?;
+        Ok(places.iter().all(|place| place.is_duplicate() || !place.is_tentative()))
+    })?;
+    if !over {
+        return Err(Error::Failed(format!(
+            "duplicate address detection of {} on {} did not end within the action's timeout; is the link up?",
+            wanted.ip, choice.link.name
+        )));
+    }
+    Ok(())
+}
+
+/// Asks the kernel whether all is as wanted.
+fn confirm(wanted: &Wanted, net: &Net) -> Result<()> {
+    let places = examine::places(wanted, net, None)?;
+    if places.is_empty() {
+        return Err(Error::Failed(format!(
+            "{} was added and is gone again; something on this host removes it",
+            wanted.ip
+        )));
+    }
+    examine::faults(wanted, &places).map_or(Ok(()), |words| Err(Error::Failed(words)))
+}
+
+/// Takes back what start did before it failed with `error`.
+fn rolled_back(wanted: &Wanted, cx: &Cx<'_>, net: &Net, error: Error) -> Error {
+    let mut errors = vec![error];
+    errors.extend(super::stop::undo(wanted, cx, net));
+    Error::all(errors).err().unwrap_or_else(|| Error::Failed(String::new()))
+}
