@@ -9,7 +9,8 @@ use nix::errno::Errno;
 use nix::libc::linger;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt::Linger,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket,
+    sockopt::Linger,
 };
 use nix::sys::time::TimeSpec;
 
@@ -85,7 +86,11 @@ fn wait_for_any(requests: &[Request], until: Instant) -> Vec<bool> {
 
 /// Sends or receives if it can be done now; `None` when the request is over.
 fn go_on(mut request: Request) -> Option<Request> {
-    let result = if request.asked { receive(&mut request.connection) } else { send(&mut request.connection) };
+    let result = if request.asked {
+        receive(&mut request.connection)
+    } else {
+        send(&mut request.connection)
+    };
     match result {
         Ok(false) => Some(Request { asked: true, ..request }),
         Err(error) if is_early(&error) => Some(request),

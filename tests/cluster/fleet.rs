@@ -94,14 +94,22 @@ impl Fleet {
         let machine = Machine::boot(&name, &disk(&name))?;
         SERVICE.plug_in(&machine, number)?;
         RING.plug_in(&machine, number)?;
-        let berth = self.berths.iter_mut().find(|berth| berth.number == number).ok_or_else(|| off(number))?;
+        let berth = self
+            .berths
+            .iter_mut()
+            .find(|berth| berth.number == number)
+            .ok_or_else(|| off(number))?;
         berth.machine = Some(machine);
         Ok(())
     }
 
     /// Power loss: the links go and every process of the node with them.
     pub fn crash(&mut self, number: u8) -> Outcome<()> {
-        let berth = self.berths.iter_mut().find(|berth| berth.number == number).ok_or_else(|| off(number))?;
+        let berth = self
+            .berths
+            .iter_mut()
+            .find(|berth| berth.number == number)
+            .ok_or_else(|| off(number))?;
         let machine = berth.machine.take().ok_or_else(|| off(number))?;
         for lan in [&SERVICE, &RING] {
             lan.cut(&machine)?;
@@ -127,15 +135,17 @@ impl Fleet {
     /// Waits until exactly these nodes have the address.
     pub fn await_holders(&self, address: &str, expected: &[u8], patience: Duration) -> Outcome<()> {
         let what = format!("{address} is on the nodes {expected:?} and on no other");
-        crate::wait::until(&what, patience, || Ok(self.holders(address)? == expected))
-            .map_err(|error| format!("{error}; it is on {:?}", self.holders(address).unwrap_or_default()))
+        crate::wait::until(&what, patience, || Ok(self.holders(address)? == expected)).map_err(
+            |error| format!("{error}; it is on {:?}", self.holders(address).unwrap_or_default()),
+        )
     }
 
     /// Shows that no running node has an address that is not its own.
     pub fn expect_no_guests(&self) -> Outcome<()> {
         for (number, node) in self.running() {
             let is_guest = |address: &String| {
-                let is_local = address == "127.0.0.1" || address == "::1" || address.starts_with("fe80:");
+                let is_local =
+                    address == "127.0.0.1" || address == "::1" || address.starts_with("fe80:");
                 !is_local && !SERVICE.is_own(number, address) && !RING.is_own(number, address)
             };
             let guests: Vec<String> = node.addresses()?.into_iter().filter(is_guest).collect();

@@ -17,13 +17,14 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const RESOURCE_MANAGER: &str = "/usr/share/heartbeat/ResourceManager";
 
 /// The addresses of the one resource group.
-///
-/// The last one is written without `::`, which separates arguments in haresources; the kernel shows it so.
 pub const ADDRESSES: [&str; 3] = ["10.77.0.50", "10.77.0.51", "fd00:77::52"];
 
 /// The group's resources, in the words of haresources.
-pub const RESOURCES: [&str; 3] =
-    ["IPaddr2::10.77.0.50/24/eth0", "IPaddr::10.77.0.51/24/eth0", "IPv6addr::fd00:77:0:0:0:0:0:52/64/eth0"];
+const OURS: [&str; 3] =
+    ["IPaddr2::10.77.0.50/24/eth0", "IPaddr::10.77.0.51/24/eth0", "IPv6addr::fd00:77::52/64/eth0"];
+
+/// The shell agents need the last one in full, for in haresources `::` is what separates arguments.
+const THEIRS: [&str; 3] = [OURS[0], OURS[1], "IPv6addr::fd00:77:0:0:0:0:0:52/64/eth0"];
 
 /// The running cluster.
 pub struct Heartbeat {
@@ -46,6 +47,14 @@ impl Heartbeat {
         Ok(cluster)
     }
 
+    /// The resources as haresources has them.
+    pub fn resources(&self) -> [&'static str; 3] {
+        match self.installation {
+            Installation::Alone => OURS,
+            Installation::Shell | Installation::Beside | Installation::InPlace => THEIRS,
+        }
+    }
+
     /// Switches a node on again after a crash; returns when the other one knows that it is back.
     pub fn revive(&mut self, number: u8) -> Outcome<()> {
         self.fleet.switch_on(number)?;
@@ -58,9 +67,12 @@ impl Heartbeat {
         let node = self.fleet.node(number)?;
         install(node, self.installation)?;
         // `register` in /run/heartbeat is a socket: it must not be there as a directory.
-        for directory in
-            ["/run/resource-agents", "/run/heartbeat/ccm", "/run/heartbeat/crm", "/run/heartbeat/dopd"]
-        {
+        for directory in [
+            "/run/resource-agents",
+            "/run/heartbeat/ccm",
+            "/run/heartbeat/crm",
+            "/run/heartbeat/dopd",
+        ] {
             node.run(&["mkdir", "-p", directory])?;
         }
         for user in ["hacluster", "root", "nobody"] {
@@ -74,7 +86,11 @@ impl Heartbeat {
             "/var/lib/heartbeat/cores/hacluster",
         ])?;
         node.write("/etc/ha.d/ha.cf", 0o644, &configuration())?;
-        node.write("/etc/ha.d/haresources", 0o644, &format!("node1 {}\n", RESOURCES.join(" ")))?;
+        node.write(
+            "/etc/ha.d/haresources",
+            0o644,
+            &format!("node1 {}\n", self.resources().join(" ")),
+        )?;
         node.write("/etc/ha.d/authkeys", 0o600, "auth 1\n1 sha1 laboratory\n")
     }
 
@@ -130,7 +146,8 @@ impl Heartbeat {
         let (script, arguments) = resource.split_once("::").ok_or("a resource has arguments")?;
         let path = format!("/etc/ha.d/resource.d/{script}");
         let mut command = self.fleet.node(number)?.command(&path);
-        let output = command.arg(arguments).arg("status").output().map_err(|error| error.to_string())?;
+        let output =
+            command.arg(arguments).arg("status").output().map_err(|error| error.to_string())?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 }

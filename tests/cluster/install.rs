@@ -28,15 +28,12 @@ pub fn install(node: &Machine, installation: Installation) -> Outcome<()> {
     if installation == Installation::Shell || side_by_side {
         return Ok(());
     }
-    fs::copy(env!("CARGO_BIN_EXE_ocfbox"), node.path(PROGRAM)).map_err(says("cannot copy the program"))?;
+    fs::copy(env!("CARGO_BIN_EXE_ocfbox"), node.path(PROGRAM))
+        .map_err(says("cannot copy the program"))?;
     if installation == Installation::Alone {
         node.run(&["rm", "-r", SHELL_AGENTS])?;
     }
-    let mut words = vec![PROGRAM, "install", "--root", "/", "--haresources"];
-    if installation == Installation::InPlace {
-        words.push("--replace-heartbeat");
-    }
-    node.run(&words)?;
+    link_by_hand(node, installation)?;
     expect_ours(node, "/usr/lib/ocf/resource.d/ocfbox/IPaddr2")?;
     match installation {
         Installation::InPlace => expect_ours(node, "/usr/lib/ocf/resource.d/heartbeat/IPaddr2"),
@@ -49,5 +46,22 @@ pub fn install(node: &Machine, installation: Installation) -> Outcome<()> {
 fn expect_ours(node: &Machine, agent: &str) -> Outcome<()> {
     let target = node.run(&["readlink", "-f", agent])?;
     let is_ours = target.trim().ends_with("ocfbox");
-    is_ours.then_some(()).ok_or_else(|| format!("{agent} is {target:?} after installation, not ocfbox"))
+    is_ours
+        .then_some(())
+        .ok_or_else(|| format!("{agent} is {target:?} after installation, not ocfbox"))
+}
+
+/// Stands in for `ocfbox install` until there is one.
+fn link_by_hand(node: &Machine, installation: Installation) -> Outcome<()> {
+    let mut directories = vec!["/usr/lib/ocf/resource.d/ocfbox", "/etc/ha.d/resource.d"];
+    if installation == Installation::InPlace {
+        directories.push(SHELL_AGENTS);
+    }
+    for directory in directories {
+        node.run(&["mkdir", "-p", directory])?;
+        for agent in ["IPaddr", "IPaddr2", "IPv6addr"] {
+            node.run(&["ln", "-sf", PROGRAM, &format!("{directory}/{agent}")])?;
+        }
+    }
+    Ok(())
 }

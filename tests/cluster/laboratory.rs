@@ -39,7 +39,8 @@ pub fn supervise(arguments: &[String]) -> Outcome<ExitCode> {
 
 fn exit_code(laboratory: &mut Child) -> Outcome<Option<ExitCode>> {
     let status = laboratory.try_wait().map_err(says("wait"))?;
-    Ok(status.map(|status| status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(101).into()))
+    Ok(status
+        .map(|status| status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(101).into()))
 }
 
 /// The first thing in the laboratory.

@@ -18,7 +18,8 @@ pub fn keep(from: &Path, to: &Path) -> Outcome<String> {
         if source.is_dir() {
             tails.push_str(&keep(&source, &target)?);
         } else if let Ok(bytes) = fs::read(&source) {
-            fs::write(&target, &bytes).map_err(says(format!("cannot write {}", target.display())))?;
+            fs::write(&target, &bytes)
+                .map_err(says(format!("cannot write {}", target.display())))?;
             tails.push_str(&tail(&target, &String::from_utf8_lossy(&bytes)));
         }
     }

@@ -24,7 +24,8 @@ pub const INIT: &str = "role:init";
 const WRITABLE: [&str; 3] = ["/etc", "/usr", "/var"];
 
 /// What a machine finds empty the first time and as it left it after a crash: its disk.
-const DISK: [&str; 4] = ["/var/log", "/var/lib/pacemaker", "/var/lib/corosync", "/var/lib/heartbeat"];
+const DISK: [&str; 4] =
+    ["/var/log", "/var/lib/pacemaker", "/var/lib/corosync", "/var/lib/heartbeat"];
 
 /// A running machine. It dies with this value, at once and with every process of it.
 pub struct Machine {
@@ -106,7 +107,8 @@ impl Machine {
     /// Starts a daemon that stays in the foreground; what it says goes to a file in /var/log.
     pub fn start_daemon(&mut self, words: &[&str], settings: &[(&str, &str)]) -> Outcome<()> {
         let (program, arguments) = words.split_first().ok_or("a command has a name")?;
-        let base = Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let base =
+            Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -169,7 +171,8 @@ pub fn init(arguments: &[String]) -> Outcome<ExitCode> {
     lay_out_files(Path::new(disk))?;
     sethostname(name).map_err(says("sethostname"))?;
     run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-    let _service = itself(server::ROLE).arg(name).spawn().map_err(says("cannot start the service"))?;
+    let _service =
+        itself(server::ROLE).arg(name).spawn().map_err(says("cannot start the service"))?;
     println!("ready");
     loop {
         if wait().is_err() {
@@ -186,7 +189,8 @@ fn lay_out_files(disk: &Path) -> Outcome<()> {
         let (upper, work) = (layer.join(&directory[1..]), layer.join(format!("work{directory}")));
         make_directory(&upper)?;
         make_directory(&work)?;
-        let layers = format!("lowerdir={directory},upperdir={},workdir={}", upper.display(), work.display());
+        let layers =
+            format!("lowerdir={directory},upperdir={},workdir={}", upper.display(), work.display());
         mount(Some("overlay"), directory, Some("overlay"), MsFlags::empty(), Some(layers.as_str()))
             .map_err(says(format!("mount an overlay on {directory}")))?;
     }

@@ -3,6 +3,12 @@
 //! `tests/run cluster` runs all of it. The nodes, the network and the client are namespaces of this
 //! machine; the same program plays the parts that are no Debian package (see the roles in `main`).
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test program speaks in libtest's place"
+)]
+
 mod client;
 mod clock;
 mod fleet;
@@ -38,7 +44,8 @@ fn says<E: Display>(doing: impl Display) -> impl FnOnce(E) -> String {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let (role, rest) = arguments.split_first().map_or(("", &[][..]), |(role, rest)| (role.as_str(), rest));
+    let (role, rest) =
+        arguments.split_first().map_or(("", &[][..]), |(role, rest)| (role.as_str(), rest));
     let first = rest.first().map_or("", String::as_str);
     let outcome = match role {
         laboratory::ROLE => runner::run_in_laboratory(rest),

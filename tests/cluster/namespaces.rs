@@ -21,7 +21,8 @@ pub fn become_parent_of(role: &str, arguments: &[String]) -> Outcome<Child> {
         | CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC;
-    unshare(all).map_err(says("cannot make namespaces (a container needs --privileged for this)"))?;
+    unshare(all)
+        .map_err(says("cannot make namespaces (a container needs --privileged for this)"))?;
     itself(role).args(arguments).spawn().map_err(says("cannot start this program again"))
 }
 
@@ -52,7 +53,8 @@ pub fn mount_new(kind: &str, target: &str) -> Outcome<()> {
 
 /// Runs a command to its end; its standard output, or what it complained of.
 pub fn run(command: &mut Command) -> Outcome<String> {
-    let output = command.stdin(Stdio::null()).output().map_err(says(format!("cannot start {command:?}")))?;
+    let output =
+        command.stdin(Stdio::null()).output().map_err(says(format!("cannot start {command:?}")))?;
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(words);
@@ -65,7 +67,8 @@ pub fn run(command: &mut Command) -> Outcome<String> {
 /// The command as a reader knows it, without the way into a machine.
 fn wording(command: &Command) -> String {
     let program = command.get_program();
-    let words: Vec<_> = [program].into_iter().chain(command.get_args()).map(OsStr::to_string_lossy).collect();
+    let words: Vec<_> =
+        [program].into_iter().chain(command.get_args()).map(OsStr::to_string_lossy).collect();
     let own = words.iter().position(|word| word == "--").map_or(0, |position| position + 1);
     words[own..].join(" ")
 }

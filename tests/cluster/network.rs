@@ -19,10 +19,12 @@ pub struct Lan {
 }
 
 /// Where the clients are and the virtual addresses belong.
-pub const SERVICE: Lan = Lan { bridge: "lan", nic: "eth0", ipv4: "10.77.0.", ipv6: "fd00:77::", byte: 0x77 };
+pub const SERVICE: Lan =
+    Lan { bridge: "lan", nic: "eth0", ipv4: "10.77.0.", ipv6: "fd00:77::", byte: 0x77 };
 
 /// Where the nodes talk among themselves, so that a cut service cable is not a lost node.
-pub const RING: Lan = Lan { bridge: "ring", nic: "eth1", ipv4: "10.76.0.", ipv6: "fd00:76::", byte: 0x76 };
+pub const RING: Lan =
+    Lan { bridge: "ring", nic: "eth1", ipv4: "10.76.0.", ipv6: "fd00:76::", byte: 0x76 };
 
 /// `ip` with these words, in the laboratory itself.
 fn ip(words: &str) -> Outcome<String> {

@@ -36,9 +36,14 @@ impl Options {
                 "--ignored" | "--include-ignored" => options.ignored = true,
                 "--skip" => options.skip.extend(glued.or_else(|| words.next()).map(str::to_owned)),
                 "--format" => {
-                    glued.or_else(|| words.next()).unwrap_or_default().clone_into(&mut options.format);
+                    glued
+                        .or_else(|| words.next())
+                        .unwrap_or_default()
+                        .clone_into(&mut options.format);
                 }
-                "--test-threads" | "--color" | "--logfile" | "--shuffle-seed" | "-Z" if glued.is_none() => {
+                "--test-threads" | "--color" | "--logfile" | "--shuffle-seed" | "-Z"
+                    if glued.is_none() =>
+                {
                     words.next();
                 }
                 _ if word.starts_with('-') => {}
@@ -59,7 +64,9 @@ impl Options {
 
     /// Whether a scenario of this name is meant.
     pub fn selects(&self, name: &str) -> bool {
-        let fits = |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
+        let fits = |filter: &String| {
+            if self.exact { name == filter } else { name.contains(filter.as_str()) }
+        };
         (self.filters.is_empty() || self.filters.iter().any(fits)) && !self.skip.iter().any(fits)
     }
 }

@@ -63,7 +63,11 @@ impl Pacemaker {
     fn prepare(&self, number: u8) -> Outcome<()> {
         let node = self.fleet.node(number)?;
         install(node, self.installation)?;
-        node.write("/etc/corosync/corosync.conf", 0o644, &corosync_configuration(&self.fleet.numbers()))?;
+        node.write(
+            "/etc/corosync/corosync.conf",
+            0o644,
+            &corosync_configuration(&self.fleet.numbers()),
+        )?;
         node.run(&["mkdir", "-p", "/run/crm", "/run/resource-agents", "/var/log/pacemaker"])?;
         for directory in ["blackbox", "cib", "cores", "pengine"] {
             node.run(&["mkdir", "-p", &format!("/var/lib/pacemaker/{directory}")])?;
@@ -108,7 +112,8 @@ impl Pacemaker {
     pub fn await_idle(&self) -> Outcome<()> {
         wait::until("the cluster's controller is idle", PATIENCE, || {
             let said = self.tool(&["crmadmin", "-D"])?;
-            let controller = said.split_once(':').and_then(|(_, rest)| rest.split_whitespace().next());
+            let controller =
+                said.split_once(':').and_then(|(_, rest)| rest.split_whitespace().next());
             let Some(controller) = controller else { return Ok(false) };
             Ok(self.tool(&["crmadmin", "-S", controller])?.contains("S_IDLE"))
         })
@@ -131,8 +136,15 @@ impl Pacemaker {
             "<configuration><resources>{resources}</resources>\
              <constraints>{constraints}</constraints></configuration>"
         );
-        let words =
-            ["cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-text", &xml];
+        let words = [
+            "cibadmin",
+            "--modify",
+            "--allow-create",
+            "--scope",
+            "configuration",
+            "--xml-text",
+            &xml,
+        ];
         self.tool(&words).map(drop)
     }
 
@@ -140,7 +152,8 @@ impl Pacemaker {
     pub fn failures(&self, resource: &str) -> Outcome<Vec<String>> {
         let key = format!("op_key=\"{resource}_");
         let status = self.status()?;
-        let failures = status.lines().filter(|line| line.contains("<failure ") && line.contains(&key));
+        let failures =
+            status.lines().filter(|line| line.contains("<failure ") && line.contains(&key));
         Ok(failures.map(str::to_owned).collect())
     }
 
@@ -149,8 +162,10 @@ impl Pacemaker {
         let name = node_name(number);
         let operations =
             self.tool(&["crm_resource", "--list-all-operations", "-r", resource, "-N", &name])?;
-        let line = operations.lines().find(|line| line.contains(&format!("{resource}_{action}_0 ")));
-        let line = line.ok_or_else(|| format!("no {action} of {resource} on {name} in: {operations}"))?;
+        let line =
+            operations.lines().find(|line| line.contains(&format!("{resource}_{action}_0 ")));
+        let line =
+            line.ok_or_else(|| format!("no {action} of {resource} on {name} in: {operations}"))?;
         Ok(line.contains("rc=0,"))
     }
 
@@ -196,7 +211,8 @@ impl Pacemaker {
     fn await_stopped(&self) -> Outcome<()> {
         wait::until("no resource is active anywhere", PATIENCE, || {
             let status = self.status()?;
-            let is_active = |line: &str| line.contains("<resource ") && line.contains("active=\"true\"");
+            let is_active =
+                |line: &str| line.contains("<resource ") && line.contains("active=\"true\"");
             // A stop under way counts as done here; the addresses tell when it really is.
             self.fleet.expect_no_guests()?;
             Ok(!status.lines().any(is_active))
@@ -208,8 +224,11 @@ fn corosync_configuration(numbers: &[u8]) -> String {
     let mut nodes = String::new();
     for number in numbers {
         let (address, name) = (RING.address(*number), node_name(*number));
-        write!(nodes, " node {{\n  ring0_addr: {address}\n  name: {name}\n  nodeid: {number}\n }}\n")
-            .expect("a string can be written to");
+        write!(
+            nodes,
+            " node {{\n  ring0_addr: {address}\n  name: {name}\n  nodeid: {number}\n }}\n"
+        )
+        .expect("a string can be written to");
     }
     let two_node = u8::from(numbers.len() == 2);
     format!(

@@ -27,7 +27,8 @@ impl Report {
 
     /// The table as Markdown; the columns are aligned, so that it reads well on a terminal too.
     pub fn table(&self) -> String {
-        let mut lines = vec![["scenario".to_owned(), "ocfbox".to_owned(), "shell agents".to_owned()]];
+        let mut lines =
+            vec![["scenario".to_owned(), "ocfbox".to_owned(), "shell agents".to_owned()]];
         for (scenario, findings) in &self.rows {
             lines.push([
                 scenario.clone(),
@@ -35,7 +36,9 @@ impl Report {
                 text_of(findings, Agents::Shell),
             ]);
         }
-        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+        };
         let widths = [width(0), width(1), width(2)];
         let mut table = String::new();
         for (number, [scenario, ours, theirs]) in lines.iter().enumerate() {

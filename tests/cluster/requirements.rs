@@ -33,7 +33,8 @@ pub fn check() -> Outcome<()> {
     if !geteuid().is_root() {
         return Err("needs root, to make network namespaces: sudo tests/run cluster".to_owned());
     }
-    let missing: Vec<(&str, &str)> = NEEDED.into_iter().filter(|(program, _)| !is_there(program)).collect();
+    let missing: Vec<(&str, &str)> =
+        NEEDED.into_iter().filter(|(program, _)| !is_there(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -38,7 +38,8 @@ pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
 
 fn chosen(options: &Options) -> Vec<&'static Scenario> {
     let is_meant = |scenario: &&Scenario| {
-        options.selects(scenario.name) && scenario.agents.iter().any(|agents| agents.are_under_test())
+        options.selects(scenario.name)
+            && scenario.agents.iter().any(|agents| agents.are_under_test())
     };
     scenarios::ALL.iter().filter(is_meant).collect()
 }
@@ -105,11 +106,13 @@ fn perform(scenario: &Scenario, stage: &mut Stage, logs: &Path) -> (Vec<Finding>
     let begun = Instant::now();
     let (mut words, mut findings, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for agents in scenario.agents.iter().copied().filter(|agents| agents.are_under_test()) {
-        let result = attempt(|| (scenario.run)(stage, agents).and_then(|text| stage.tidy().map(|()| text)));
+        let result =
+            attempt(|| (scenario.run)(stage, agents).and_then(|text| stage.tidy().map(|()| text)));
         let text = result.unwrap_or_else(|error| {
             let directory = logs.join(scenario.name.replace("::", "-")).join(agents.provider());
             let tails = attempt(|| stage.give_up(&directory)).unwrap_or_else(|error| error);
-            failures.push(format!("\nwith {agents}: {error}\n{tails}logs: {}\n", directory.display()));
+            failures
+                .push(format!("\nwith {agents}: {error}\n{tails}logs: {}\n", directory.display()));
             "FAILED".to_owned()
         });
         words.push(format!("{agents}: {text}"));

@@ -21,7 +21,9 @@ pub fn for_some<T>(
             return Ok(found);
         }
         if begun.elapsed() > patience {
-            let last = seen.err().map_or_else(String::new, |error| format!("; the last look said: {error}"));
+            let last = seen
+                .err()
+                .map_or_else(String::new, |error| format!("; the last look said: {error}"));
             return Err(format!("waited {patience:?} for this: {what}{last}"));
         }
         thread::sleep(PAUSE);
@@ -29,6 +31,10 @@ pub fn for_some<T>(
 }
 
 /// Looks until `look` says yes.
-pub fn until(what: &str, patience: Duration, mut look: impl FnMut() -> Outcome<bool>) -> Outcome<()> {
+pub fn until(
+    what: &str,
+    patience: Duration,
+    mut look: impl FnMut() -> Outcome<bool>,
+) -> Outcome<()> {
     for_some(what, patience, || Ok(look()?.then_some(())))
 }

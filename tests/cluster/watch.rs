@@ -69,7 +69,12 @@ impl Watch {
     }
 
     /// Waits until another node than `old` answers, after `since`, and measures the gap before that.
-    pub fn await_takeover_from(&self, old: &str, since: Duration, patience: Duration) -> Outcome<Outage> {
+    pub fn await_takeover_from(
+        &self,
+        old: &str,
+        since: Duration,
+        patience: Duration,
+    ) -> Outcome<Outage> {
         let what = format!("another node than {old} answers the client at {}", self.address);
         let outage = wait::for_some(&what, patience, || Ok(takeover(old, since, &self.answers())))?;
         self.await_answer_from(&outage.by, patience)?;
@@ -116,7 +121,8 @@ fn parse(line: &str) -> Option<Answer> {
 }
 
 fn takeover(old: &str, since: Duration, answers: &[Answer]) -> Option<Outage> {
-    let changes = |pair: &&[Answer]| pair[1].at > since && pair[1].node != old && pair[0].node == old;
+    let changes =
+        |pair: &&[Answer]| pair[1].at > since && pair[1].node != old && pair[0].node == old;
     answers.windows(2).find(changes).map(|pair| between(&pair[0], &pair[1]))
 }
 

@@ -36,5 +36,7 @@ pub fn expect_settled(
     watch.await_answer_from(&node_name(number), PATIENCE)?;
     let changes = watch.changes(since);
     let never_two = changes <= 1;
-    never_two.then_some(()).ok_or_else(|| format!("the answering node changed {changes} times in one move"))
+    never_two
+        .then_some(())
+        .ok_or_else(|| format!("the answering node changed {changes} times in one move"))
 }

@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_mins(3);
 /// A group of a hundred addresses moves to the other node.
 pub fn hundred_addresses(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
-    let ips: Vec<String> = (FIRST..FIRST + NUMBER).map(|number| format!("10.77.0.{number}")).collect();
+    let ips: Vec<String> =
+        (FIRST..FIRST + NUMBER).map(|number| format!("10.77.0.{number}")).collect();
     let home = "<rsc_location id='crowd-home' rsc='crowd' node='node1' score='50'/>";
     cluster.add(&group(agents, &ips), home)?;
     // A group starts in its order and stops in the other: the last address is away longest.
@@ -39,7 +40,11 @@ pub fn hundred_addresses(stage: &mut Stage, agents: Agents) -> Outcome<String> {
 
 fn group(agents: Agents, ips: &[String]) -> String {
     let one = |ip: &String| {
-        Address::new(agents, ip).with("nic", "eth0").with("cidr_netmask", "24").monitored("10s").xml()
+        Address::new(agents, ip)
+            .with("nic", "eth0")
+            .with("cidr_netmask", "24")
+            .monitored("10s")
+            .xml()
     };
     let members: String = ips.iter().map(one).collect();
     format!("<group id='crowd'>{members}</group>")

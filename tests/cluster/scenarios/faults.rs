@@ -24,7 +24,8 @@ const NOTICE: Duration = Duration::from_secs(10);
 /// Somebody deletes the address on its node: the monitor notices, and brings it back.
 pub fn address_deleted(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
-    let address = Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("1s");
+    let address =
+        Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("1s");
     let watch = establish(cluster, &address)?;
     let since = clock::now();
     cluster.fleet.node(1)?.ip(&format!("addr del {IP}/24 dev eth0"))?;
@@ -40,7 +41,8 @@ pub fn address_deleted(stage: &mut Stage, agents: Agents) -> Outcome<String> {
 /// The service cable of the address's node is cut; the ring of the cluster is not.
 pub fn cable_cut(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
-    let address = Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("1s");
+    let address =
+        Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("1s");
     let watch = establish(cluster, &address)?;
     let since = clock::now();
     SERVICE.cut(cluster.fleet.node(1)?)?;
@@ -119,11 +121,9 @@ fn watch_conflict(cluster: &Pacemaker) -> Outcome<String> {
 
 /// Both nodes fail to start it, say whose it is, and leave nothing behind.
 fn expect_refusal(cluster: &Pacemaker, address: &Address) -> Outcome<String> {
-    wait::until(
-        "the start failed on both nodes",
-        PATIENCE,
-        || Ok(cluster.failures(&address.id)?.len() == 2),
-    )?;
+    wait::until("the start failed on both nodes", PATIENCE, || {
+        Ok(cluster.failures(&address.id)?.len() == 2)
+    })?;
     cluster.await_idle()?;
     let mac = SERVICE.mac(STRANGER);
     let failures = cluster.failures(&address.id)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Agents;
 use super::common::PATIENCE;
 use crate::fleet::node_name;
-use crate::heartbeat::{ADDRESSES, Heartbeat, RESOURCES};
+use crate::heartbeat::{ADDRESSES, Heartbeat};
 use crate::install::Installation;
 use crate::stage::Stage;
 use crate::watch::Watch;
@@ -41,7 +41,7 @@ pub fn give_back(stage: &mut Stage, agents: Agents) -> Outcome<String> {
 pub fn status(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = cluster(stage, agents)?;
     let (mut words, mut mistakes) = (Vec::new(), Vec::new());
-    for resource in RESOURCES {
+    for resource in cluster.resources() {
         for (number, expected) in [(1, true), (2, false)] {
             let said = cluster.status(number, resource)?;
             if cluster.is_owner(number, resource)? != expected {
@@ -70,7 +70,8 @@ fn cluster(stage: &mut Stage, agents: Agents) -> Outcome<&mut Heartbeat> {
 }
 
 fn watch_all(cluster: &Heartbeat) -> Outcome<Vec<Watch>> {
-    let watches: Vec<Watch> = ADDRESSES.iter().map(|ip| cluster.fleet.watch(ip)).collect::<Outcome<_>>()?;
+    let watches: Vec<Watch> =
+        ADDRESSES.iter().map(|ip| cluster.fleet.watch(ip)).collect::<Outcome<_>>()?;
     for watch in &watches {
         watch.await_answer_from(&node_name(1), PATIENCE)?;
     }

@@ -79,8 +79,16 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario { name: "pacemaker::foreign_owner", agents: BOTH, run: faults::foreign_owner },
     Scenario { name: "pacemaker::hundred_addresses", agents: BOTH, run: crowd::hundred_addresses },
-    Scenario { name: "pacemaker::planned_move_in_place", agents: OURS, run: moves::planned_move_in_place },
-    Scenario { name: "pacemaker::node_crash_in_place", agents: OURS, run: moves::node_crash_in_place },
+    Scenario {
+        name: "pacemaker::planned_move_in_place",
+        agents: OURS,
+        run: moves::planned_move_in_place,
+    },
+    Scenario {
+        name: "pacemaker::node_crash_in_place",
+        agents: OURS,
+        run: moves::node_crash_in_place,
+    },
     Scenario { name: "pacemaker::three_nodes", agents: BOTH, run: moves::three_nodes },
     Scenario { name: "haresources::status", agents: BOTH, run: haresources::status },
     Scenario { name: "haresources::give_back", agents: SHELL_FIRST, run: haresources::give_back },

@@ -64,7 +64,10 @@ pub fn node_crash(stage: &mut Stage, agents: Agents) -> Outcome<String> {
 
 /// The same, with our agent under the name of the shell agent.
 pub fn node_crash_in_place(stage: &mut Stage, agents: Agents) -> Outcome<String> {
-    play_crash(stage.pacemaker(2, Installation::InPlace)?, &address(agents).provided_by("heartbeat"))
+    play_crash(
+        stage.pacemaker(2, Installation::InPlace)?,
+        &address(agents).provided_by("heartbeat"),
+    )
 }
 
 fn play_crash(cluster: &mut Pacemaker, address: &Address) -> Outcome<String> {

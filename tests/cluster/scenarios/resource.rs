@@ -21,7 +21,8 @@ pub struct Address {
 impl Address {
     /// One in the service network, with nothing but the address given.
     pub fn new(agents: Agents, ip: &str) -> Self {
-        let id = format!("address-{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), ip.replace('.', "-"));
+        let id =
+            format!("address-{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), ip.replace('.', "-"));
         let parameters = vec![("ip", ip.to_owned())];
         Self { id, ip: ip.to_owned(), provider: agents.provider(), parameters, monitor: None }
     }
@@ -55,8 +56,10 @@ impl Address {
             format!("<op id='{id}-{name}' name='{name}' interval='{interval}' timeout='20s'/>")
         };
         let actions = [("start", "0"), ("stop", "0")].into_iter();
-        let operations: String =
-            actions.chain(self.monitor.map(|interval| ("monitor", interval))).map(operation).collect();
+        let operations: String = actions
+            .chain(self.monitor.map(|interval| ("monitor", interval)))
+            .map(operation)
+            .collect();
         format!(
             "<primitive id='{id}' class='ocf' provider='{provider}' type='IPaddr2'>\
              <instance_attributes id='{id}-parameters'>{parameters}</instance_attributes>\
