@@ -2,6 +2,7 @@
 //!
 //! Its `ResourceManager` is shell and stays so; the resource scripts that it runs are what is under test.
 
+use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,10 +10,15 @@ use crate::fleet::{Fleet, node_name};
 use crate::install::{Installation, install};
 use crate::machine::Machine;
 use crate::network::RING;
-use crate::{Outcome, wait};
+use crate::{Outcome, says, wait};
 
 /// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What Heartbeat logs when it has heard that the other node is done, and what makes it wait for that.
+const SETTLED: &str = "remote resource transition completed";
+const UNSETTLED: [&str; 3] =
+    ["Status update for node", "wants to go standby", "Standby resource acquisition done"];
 
 const RESOURCE_MANAGER: &str = "/usr/share/heartbeat/ResourceManager";
 
@@ -132,7 +138,30 @@ impl Heartbeat {
 
     /// Lets a node give up everything, as an administrator does.
     pub fn give_up(&self, number: u8) -> Outcome<()> {
-        self.fleet.node(number)?.run(&["/usr/share/heartbeat/hb_standby", "all"]).map(drop)
+        let node = self.fleet.node(number)?;
+        self.await_calm(number)?;
+        node.run(&["/usr/share/heartbeat/hb_standby", "all"]).map(drop)
+    }
+
+    /// Waits until Heartbeat on the node knows that the last move is over on the other node too.
+    ///
+    /// It ignores `hb_standby` before that, while the other node takes it for granted and then ignores
+    /// everything for an hour. No status tells of it, only the log.
+    fn await_calm(&self, number: u8) -> Outcome<()> {
+        let node = self.fleet.node(number)?;
+        let log = node.path("/var/log/ha-log");
+        wait::until(
+            &format!("Heartbeat on {} knows that all is settled", node.name()),
+            PATIENCE,
+            || {
+                let text =
+                    fs::read(&log).map_err(says(format!("cannot read {}", log.display())))?;
+                let text = String::from_utf8_lossy(&text);
+                let settled = text.rfind(SETTLED);
+                let is_settled = UNSETTLED.iter().all(|words| text.rfind(words) < settled);
+                Ok(is_settled && node.run(&["cl_status", "rscstatus"])?.trim() != "transition")
+            },
+        )
     }
 
     /// Whether Heartbeat's own scripts take the node for the owner of the resource.
