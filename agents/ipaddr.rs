@@ -71,7 +71,8 @@ params! {
 
         /// Whether start leaves the announcements after the first to a process of its own
         ///
-        /// Otherwise start lasts until the last one is sent.
+        /// With anything but `yes` or another word for true, start lasts until the last one is sent: `ARP_REPEAT` times
+        /// `ARP_INTERVAL_MS`.
         ARP_BACKGROUND: Flag = "yes",
 
         /// Netmask in announcements

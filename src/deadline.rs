@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     at: Instant,
+    end: Instant,
     timeout: Duration,
 }
 
@@ -36,13 +37,22 @@ impl Deadline {
     #[must_use]
     pub fn after(timeout: Duration) -> Self {
         let reserve = (timeout / 10).min(Duration::from_secs(2));
-        Self { at: Instant::now() + timeout.saturating_sub(reserve), timeout }
+        let now = Instant::now();
+        let before = |part: Duration| now + timeout.saturating_sub(part);
+        Self { at: before(reserve), end: before(reserve / 4), timeout }
     }
 
     /// What is left, zero when it is over.
     #[must_use]
     pub fn left(&self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// What is left for a question that the kernel answers at once, most of the reserve included: so that what was
+    /// begun can be undone when waiting is over.
+    #[must_use]
+    pub fn left_with_reserve(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
     }
 
     /// The caller's timeout, reserve included.
@@ -54,7 +64,7 @@ impl Deadline {
     /// The earlier of this and `wait` from now.
     #[must_use]
     pub fn at_most(&self, wait: Duration) -> Self {
-        Self { at: self.at.min(Instant::now() + wait), timeout: self.timeout }
+        Self { at: self.at.min(Instant::now() + wait), ..*self }
     }
 
     /// What is left to wait for `what`.

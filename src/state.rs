@@ -156,7 +156,8 @@ impl StateFile {
     /// It is there and cannot be removed.
     pub fn remove(&self) -> Result<()> {
         match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            // A read-only file system says so before it says that there is no such file.
+            Err(error) if self.path.symlink_metadata().is_ok() => {
                 Err(error).doing(|| format!("remove the state file {}", self.path.display()))
             }
             _ => Ok(()),

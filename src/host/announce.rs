@@ -69,15 +69,15 @@ impl Announcement {
         }
     }
 
-    /// The announcements after the first, each after a pause and a look; ends when the address is gone.
+    /// The announcements after the first, each after a pause; ends at once when the address goes.
     ///
     /// # Errors
     /// A packet could not be sent, or the kernel could not be asked.
     pub fn rest(&self) -> Result<()> {
         for _ in 1..self.count {
-            std::thread::sleep(self.interval);
-            let net = Net::open(Deadline::after(Duration::from_secs(5)))?;
-            if net.places_of(self.ip, Some(self.index))?.is_empty() {
+            let net = Net::open(Deadline::after(self.interval + Duration::from_secs(20)))?;
+            let gone = |net: &Net| Ok(net.places_of(self.ip, Some(self.index))?.is_empty());
+            if net.wait_until(self.interval, gone)? || gone(&net)? {
                 return Ok(());
             }
             self.once(&net)?;
@@ -128,4 +128,22 @@ pub fn ethernet(link: &Link) -> Result<Mac> {
             link.hardware.len()
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardware_addresses_that_cannot_be_announced_are_refused_with_a_reason() {
+        let ethernet_link = Link { hardware: vec![2, 0, 0, 0, 0, 1], ..Link::default() };
+        assert_eq!(ethernet(&ethernet_link).unwrap(), [2, 0, 0, 0, 0, 1]);
+        let name = "ib0".to_owned();
+        let infiniband = Link { name, infiniband: true, hardware: vec![0; 20], ..Link::default() };
+        let refused = ethernet(&infiniband).unwrap_err();
+        assert_eq!(refused.code().number(), 5);
+        assert!(refused.reason().contains("ib0 is InfiniBand"), "{refused}");
+        let odd = Link { hardware: vec![0; 8], ..Link::default() };
+        assert!(ethernet(&odd).unwrap_err().reason().contains("8 octets"));
+    }
 }

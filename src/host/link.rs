@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use rtnetlink::packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop, State,
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
 };
 
 /// What kind of device it is, as far as it matters where addresses belong.
@@ -86,26 +86,22 @@ impl Link {
 
     /// Why no packet leaves through it; none if it works as far as the kernel knows.
     ///
-    /// A state of `UNKNOWN` is that of drivers which do not report one (RFC 2863 and
-    /// Documentation/networking/operstates.rst).
+    /// The carrier decides. The operational state follows it with a delay of up to a second, so that it would call
+    /// a cable that was plugged in just now pulled out (Documentation/networking/operstates.rst).
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        let words =
-            [State::Down, State::LowerLayerDown, State::NotPresent].map(|state| state.to_string());
+        let name = &self.name;
         if !self.up {
-            Some(format!(
-                "{} is administratively down; `ip link set {} up` mends it",
-                self.name, self.name
-            ))
-        } else if !self.carrier || words.contains(&self.operstate) {
-            let state = if self.operstate.is_empty() { "UNKNOWN" } else { &self.operstate };
-            Some(format!(
-                "{} has no link (state {state}); look at the cable, the switch port or its lower device",
-                self.name
-            ))
-        } else {
-            None
+            return Some(format!(
+                "{name} is administratively down; `ip link set {name} up` mends it"
+            ));
         }
+        (!self.carrier).then(|| {
+            let state = if self.operstate.is_empty() { "UNKNOWN" } else { &self.operstate };
+            format!(
+                "{name} has no link (state {state}); look at its cable, switch port or lower device"
+            )
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use super::route::{MAIN_TABLE, Route};
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
 use crate::param::values::LONGEST_NAME;
+use crate::trace_answer;
 
 /// The network of the namespace in which it was opened.
 #[derive(Debug)]
@@ -69,7 +70,11 @@ impl Net {
     fn one_link(&self, mut message: LinkMessage, what: &str) -> Result<Option<Link>> {
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         match self.netlink.get(what, RouteNetlinkMessage::GetLink(message), &self.deadline) {
-            Ok(Some(RouteNetlinkMessage::NewLink(found))) => Ok(Some(Link::of(&found))),
+            Ok(Some(RouteNetlinkMessage::NewLink(found))) => {
+                let link = Link::of(&found);
+                trace_answer!("{link:?}");
+                Ok(Some(link))
+            }
             Ok(_) => {
                 Err(Error::Failed(format!("cannot {what}: the kernel's answer cannot be read")))
             }
@@ -131,6 +136,7 @@ impl Net {
     pub fn places_of(&self, ip: IpAddr, index: Option<u32>) -> Result<Vec<Address>> {
         let mut addresses = self.addresses(ip, index)?;
         addresses.retain(|address| address.ip == ip);
+        trace_answer!("{ip} is in {} place(s): {addresses:?}", addresses.len());
         Ok(addresses)
     }
 

@@ -181,7 +181,11 @@ impl Netlink {
         deadline: &Deadline,
     ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
         trace_ask!("{what}");
-        let left = deadline.to_wait_for(&format!("the kernel to {what}")).map_err(Refusal::Late)?;
+        let late = || Refusal::Late(deadline.missed(&format!("the kernel to {what}")));
+        let left = deadline.left_with_reserve();
+        if left.is_zero() {
+            return Err(late());
+        }
         let mut header = NetlinkHeader::default();
         header.flags = flags;
         let mut message = NetlinkMessage::new(header, NetlinkPayload::from(question));
@@ -193,7 +197,7 @@ impl Netlink {
         let answered = self.runtime.block_on(async {
             match tokio::time::timeout(left, collect(answers)).await {
                 Ok(result) => result,
-                Err(_) => Err(Refusal::Late(deadline.missed(&format!("the kernel to {what}")))),
+                Err(_) => Err(late()),
             }
         });
         match &answered {

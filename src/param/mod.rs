@@ -247,6 +247,9 @@ pub trait Params: Sized {
 /// assert!(parsed.wait.is_some_and(|wait| wait.is_set()));
 /// assert!(Example::SPEC[0].reloadable);
 /// ```
+///
+/// In this crate, a parameter that is declared and never read is a warning of the compiler, so that no agent
+/// advertises what it does not do.
 #[macro_export]
 macro_rules! params {
     ($(#[$outer:meta])* $visibility:vis struct $name:ident {
@@ -292,6 +295,22 @@ mod tests {
             /// Perhaps
             perhaps: Option<Flag>,
         }
+    }
+
+    params! {
+        // If the compiler stops to warn of a parameter that nobody reads, it warns of this line.
+        #[expect(dead_code, reason = "`unread` is not read")]
+        struct Advertised {
+            /// Read
+            read: Option<Flag>,
+            /// Not read
+            unread: Option<Flag>,
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_nobody_reads_is_a_warning() {
+        assert!(Advertised::parse(Source::strict(&[])).unwrap().read.is_none());
     }
 
     fn parse(lenient: bool, variables: &[(&str, &str)]) -> Result<(u32, u32, Option<bool>)> {

@@ -192,15 +192,14 @@ impl InterfaceName {
         &self.0
     }
 
-    /// What the kernel's `dev_valid_name` accepts, and alternative names.
+    /// What the kernel's `dev_valid_name` accepts, control characters left out; and alternative names.
     fn new(name: &str) -> Option<Self> {
-        let valid = !name.is_empty()
-            && name.len() <= LONGEST_ALT_NAME
-            && name != "."
-            && name != ".."
-            && !name.bytes().any(|byte| {
-                byte == b'/' || byte == b':' || byte.is_ascii_whitespace() || byte == 0
-            });
+        let barred = |byte: u8| {
+            matches!(byte, b'/' | b':') || byte.is_ascii_whitespace() || byte.is_ascii_control()
+        };
+        let valid = (1..=LONGEST_ALT_NAME).contains(&name.len())
+            && ![".", ".."].contains(&name)
+            && !name.bytes().any(barred);
         valid.then(|| Self(name.to_owned()))
     }
 }
@@ -398,7 +397,7 @@ impl Value for NamespaceName {
             && word.len() <= 255
             && word != "."
             && word != ".."
-            && !word.bytes().any(|byte| byte == b'/' || byte == 0);
+            && !word.bytes().any(|byte| byte == b'/' || byte.is_ascii_control());
         accepted(
             raw,
             valid.then(|| Self(word.to_owned())),

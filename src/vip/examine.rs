@@ -26,15 +26,19 @@ impl Place {
     }
 }
 
-/// Where the address is, on one interface or on all.
+/// Where the address is, on the one interface that is given or on all.
 ///
 /// # Errors
 /// The kernel could not tell.
-pub(super) fn places(wanted: &Wanted, net: &Net, index: Option<u32>) -> Result<Vec<Place>> {
+pub(super) fn places(wanted: &Wanted, net: &Net, on: Option<&Link>) -> Result<Vec<Place>> {
     let mut places = Vec::new();
-    for address in net.places_of(wanted.ip, index)? {
+    for address in net.places_of(wanted.ip, on.map(|link| link.index))? {
+        let link = match on {
+            Some(link) => Some(link.clone()),
+            None => net.link(address.index)?,
+        };
         // An interface that vanished between the two questions took its addresses along.
-        let Some(link) = net.link(address.index)? else { continue };
+        let Some(link) = link else { continue };
         if wanted.lvs && link.loopback {
             continue;
         }

@@ -32,7 +32,7 @@ fn look(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<Vec<Place>> {
     if let (Some(nic), false) = (&wanted.nic, cx.second_look)
         && let Some(link) = net.link_named(nic.as_str())?
     {
-        let places = examine::places(wanted, net, Some(link.index))?;
+        let places = examine::places(wanted, net, Some(&link))?;
         if !places.is_empty() && examine::faults(wanted, &places).is_none() {
             return Ok(places);
         }

@@ -123,7 +123,7 @@ pub fn choose(question: &Question<'_>, dump: &Dump) -> Result<Choice> {
     candidates.retain(|candidate| named.is_none_or(|link| link.index == candidate.index));
     candidates.sort_by_key(Candidate::rank);
     let Some(best) = candidates.first() else {
-        return loopback(question, named, dump).ok_or_else(|| nowhere(question, named, dump));
+        return routeless(question, named, dump).ok_or_else(|| nowhere(question, named, dump));
     };
     let link = link(best.index, dump).ok_or_else(|| nowhere(question, named, dump))?;
     let rival = candidates
@@ -213,18 +213,22 @@ fn candidates(question: &Question<'_>, dump: &Dump) -> Vec<Candidate> {
     routed.chain(subnets).collect()
 }
 
-/// `127.0.0.0/8` and `::1` need no route; nor does an address on a loopback interface that is named.
-fn loopback(question: &Question<'_>, named: Option<&Link>, dump: &Dump) -> Option<Choice> {
+/// What needs no route: a loopback address, anything on a loopback interface that is named, and a link-local address,
+/// whose prefix is always the same (RFC 4291, 2.5.6).
+fn routeless(question: &Question<'_>, named: Option<&Link>, dump: &Dump) -> Option<Choice> {
     let link = match named {
         Some(link) => link,
         None if question.ip.is_loopback() => dump.links.iter().find(|link| link.loopback)?,
         None => return None,
     };
-    let natural =
-        if question.ip.is_loopback() && question.ip.is_ipv4() { 8 } else { bits(question.ip) };
-    let because = "it is a loopback address".to_owned();
+    let (natural, because) = match question.ip {
+        ip if is_link_local(ip) => (64, "it is link-local, and nic is given"),
+        IpAddr::V4(ip) if link.loopback && ip.is_loopback() => (8, "it is a loopback address"),
+        ip if link.loopback => (bits(ip), "nic is a loopback interface"),
+        _ => return None,
+    };
     let prefix = question.prefix.unwrap_or(natural);
-    link.loopback.then(|| Choice { link: link.clone(), prefix, because, rival: None })
+    Some(Choice { link: link.clone(), prefix, because: because.to_owned(), rival: None })
 }
 
 fn nowhere(question: &Question<'_>, named: Option<&Link>, dump: &Dump) -> Error {

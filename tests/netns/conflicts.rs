@@ -1,0 +1,114 @@
+//! Another host has the address.
+
+use std::time::Duration;
+
+use crate::support::Host;
+
+/// The shell agent starts here and is green.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_foreign_owner_is_named_and_nothing_is_left() {
+    let host = Host::new();
+    host.sh("ip -n far addr add 192.0.2.10/24 dev eth0");
+    host.settle();
+    let before = host.sh("ip -j addr show; ip -j route show table all");
+    let mac = host.mac("far", "eth0");
+    let refused = host.vip().run("start").code(1).because(&["another host has 192.0.2.10", &mac]);
+    assert!(refused.took < Duration::from_secs(1));
+    assert_eq!(host.sh("ip -j addr show; ip -j route show table all"), before);
+    host.vip().run("monitor").code(7);
+    host.vip().run("stop").code(0);
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn nobody_is_asked_when_it_is_not_wanted() {
+    let host = Host::new();
+    host.sh("ip -n far addr add 192.0.2.10/24 dev eth0");
+    for name in ["conflict_check", "run_arping"] {
+        let vip = host.vip().param(name, "false");
+        vip.run("start").code(0);
+        vip.run("stop").code(0);
+    }
+    host.vip().param("conflict_check", "false").param("run_arping", "true").run("start").code(1);
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_probe_looks_like_one_and_is_answered_quickly() {
+    let host = Host::new();
+    let capture = host.capture("arp");
+    let started = host.vip().param("arp_count", "1").run("start").code(0);
+    assert!(started.took < Duration::from_millis(500), "{:?}", started.took);
+    let packets = capture.stop();
+    let probes = packets
+        .iter()
+        .filter(|p| p.contains("Request who-has 192.0.2.10 ") && p.contains("tell 0.0.0.0"));
+    assert_eq!(probes.count(), 2, "{packets:#?}");
+}
+
+/// "Could not ask" is no conflict.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn where_nobody_can_be_asked_start_goes_on() {
+    let host = Host::new();
+    host.sh("ip -n far link set eth0 down");
+    let vip = host.vip().param("check_link_status", "false");
+    vip.run("start").code(0);
+    vip.run("monitor").code(0);
+}
+
+/// Two interfaces of this host on one network: the other one's answer is our own.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn this_host_is_not_another_one() {
+    let host = Host::new();
+    host.sh("ip netns exec far ip link add br0 type bridge; ip -n far link set br0 up
+         ip -n far link set eth0 master br0
+         ip link add eth1 type veth peer name second netns far
+         ip -n far link set second master br0; ip -n far link set second up; ip link set eth1 up
+         ip addr add 192.0.2.10/24 dev eth1");
+    host.await_that("the cable", || host.sh("cat /sys/class/net/eth1/operstate").trim() == "up");
+    host.vip().param("nic", "eth0").run("start").code(0);
+    assert_eq!(host.places("192.0.2.10"), ["eth0 192.0.2.10/24"]);
+}
+
+/// A duplicate is a failure in start and in monitor.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn an_ipv6_duplicate_is_a_failure_that_leaves_nothing() {
+    let host = Host::new();
+    host.sh("ip -n far addr add 2001:db8::10/64 dev eth0 nodad");
+    let before = host.sh("ip addrlabel");
+    let vip = host.agent("IPaddr2").param("ip", "2001:db8::10");
+    vip.run("start").code(1).because(&["2001:db8::10", "another host"]);
+    assert!(host.places("2001:db8::10").is_empty());
+    assert_eq!(host.sh("ip addrlabel"), before);
+
+    host.sh("ip addr add 2001:db8::10/64 dev eth0");
+    host.await_that("the duplicate to be detected", || {
+        host.entry("2001:db8::10")["dadfailed"] == true
+    });
+    for monitor in [vip.clone(), vip.clone().recurring()] {
+        monitor.run("monitor").code(1).because(&["another host"]);
+    }
+    host.sh("ip -n far addr del 2001:db8::10/64 dev eth0");
+    vip.run("start").code(0);
+    vip.run("monitor").code(0);
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_tentative_address_is_not_healthy() {
+    let host = Host::new();
+    host.sh(
+        "sysctl -qw net.ipv6.conf.eth0.dad_transmits=100; ip addr add 2001:db8::10/64 dev eth0",
+    );
+    let vip = host.agent("IPaddr2").param("ip", "2001:db8::10");
+    vip.run("monitor").code(1).because(&["duplicate address detection has not ended"]);
+    vip.run("stop").code(0);
+    let hasty = vip.param("CRM_meta_timeout", "700");
+    let failed = hasty.run("start").code(1).because(&["duplicate address detection", "timeout"]);
+    assert!(failed.took < Duration::from_millis(1500), "{:?}", failed.took);
+    assert!(host.places("2001:db8::10").is_empty());
+}

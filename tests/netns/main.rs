@@ -1,0 +1,13 @@
+//! What the agents do to a real kernel, each test in namespaces of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unused_self, reason = "what a host does, it does in its namespaces")]
+
+mod addresses;
+mod announcing;
+mod conflicts;
+mod families;
+mod faults;
+mod links;
+mod random;
+mod support;
