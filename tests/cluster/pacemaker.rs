@@ -111,12 +111,18 @@ impl Pacemaker {
     /// Waits until the cluster has nothing more to do.
     pub fn await_idle(&self) -> Outcome<()> {
         wait::until("the cluster's controller is idle", PATIENCE, || {
-            let said = self.tool(&["crmadmin", "-D"])?;
-            let controller =
-                said.split_once(':').and_then(|(_, rest)| rest.split_whitespace().next());
-            let Some(controller) = controller else { return Ok(false) };
-            Ok(self.tool(&["crmadmin", "-S", controller])?.contains("S_IDLE"))
+            let controller = node_name(self.controller()?);
+            Ok(self.tool(&["crmadmin", "-S", &controller])?.contains("S_IDLE"))
         })
+    }
+
+    /// The node that takes the decisions.
+    pub fn controller(&self) -> Outcome<u8> {
+        let said = self.tool(&["crmadmin", "-D"])?;
+        let name = said.split_once(':').and_then(|(_, rest)| rest.split_whitespace().next());
+        let number =
+            self.fleet.numbers().into_iter().find(|number| name == Some(&node_name(*number)));
+        number.ok_or_else(|| format!("no node is the controller: {said}"))
     }
 
     /// One of Pacemaker's tools, on any running node.

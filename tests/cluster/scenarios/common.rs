@@ -11,15 +11,16 @@ use crate::watch::Watch;
 /// Enough for a cluster on a busy machine, not for one that has to be helped.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Starts the resource on node 1, and returns when the client is answered there.
-pub fn establish(cluster: &Pacemaker, address: &Address) -> Outcome<Watch> {
+/// Starts the resource on node `home`, and returns when the client is answered there.
+pub fn establish(cluster: &Pacemaker, address: &Address, home: u8) -> Outcome<Watch> {
     let Address { id, ip, .. } = address;
-    let home = format!("<rsc_location id='{id}-home' rsc='{id}' node='node1' score='50'/>");
-    cluster.add(&address.xml(), &home)?;
+    let name = node_name(home);
+    let location = format!("<rsc_location id='{id}-home' rsc='{id}' node='{name}' score='50'/>");
+    cluster.add(&address.xml(), &location)?;
     let watch = cluster.fleet.watch(ip)?;
-    watch.await_answer_from(&node_name(1), PATIENCE)?;
+    watch.await_answer_from(&name, PATIENCE)?;
     cluster.await_idle()?;
-    cluster.fleet.await_holders(ip, &[1], PATIENCE)?;
+    cluster.fleet.await_holders(ip, &[home], PATIENCE)?;
     Ok(watch)
 }
 

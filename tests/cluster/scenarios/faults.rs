@@ -26,7 +26,7 @@ pub fn address_deleted(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
     let address =
         Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("1s");
-    let watch = establish(cluster, &address)?;
+    let watch = establish(cluster, &address, 1)?;
     let since = clock::now();
     cluster.fleet.node(1)?.ip(&format!("addr del {IP}/24 dev eth0"))?;
     let what = format!("{IP} is back on node 1");
@@ -43,7 +43,7 @@ pub fn cable_cut(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
     let address =
         Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("1s");
-    let watch = establish(cluster, &address)?;
+    let watch = establish(cluster, &address, 1)?;
     let since = clock::now();
     SERVICE.cut(cluster.fleet.node(1)?)?;
     let takeover = watch.await_takeover_from("node1", since, NOTICE);
@@ -64,7 +64,7 @@ pub fn stop_with_interface_down(stage: &mut Stage, agents: Agents) -> Outcome<St
     let cluster = stage.pacemaker(2, Installation::Beside)?;
     // As most people configure it: without a netmask the shell agent needs a route, even to stop.
     let address = Address::new(agents, IP).with("nic", "eth0");
-    let _watch = establish(cluster, &address)?;
+    let _watch = establish(cluster, &address, 1)?;
     cluster.fleet.node(1)?.ip("link set eth0 down")?;
     cluster.move_to(&address.id, 2)?;
     wait::until(&format!("{IP} is on node 2"), PATIENCE, || cluster.fleet.node(2)?.holds(IP))?;

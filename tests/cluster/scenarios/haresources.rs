@@ -49,7 +49,7 @@ pub fn status(stage: &mut Stage, agents: Agents) -> Outcome<String> {
                 let is_owner = if expected { "the owner" } else { "no owner" };
                 mistakes.push(format!("{agent} on node{number}, {is_owner}, says {said:?}"));
             }
-            words.push(said);
+            words.push(format!("{said:?}"));
         }
     }
     words.sort();
@@ -57,7 +57,7 @@ pub fn status(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     match agents {
         Agents::Ocfbox if !mistakes.is_empty() => Err(mistakes.join("; ")),
         Agents::Shell if !mistakes.is_empty() => Ok(format!("WRONG: {}", mistakes.join("; "))),
-        _ => Ok(words.join(", ")),
+        _ => Ok(words.join(" and ")),
     }
 }
 
