@@ -159,7 +159,7 @@ impl<T, E: Into<io::Error>> Doing<T> for std::result::Result<T, E> {
 }
 
 /// The operating system's text for an error, without the number that Rust appends.
-fn cause(error: &io::Error) -> String {
+pub(crate) fn cause(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(at) => text[..at].to_owned(),

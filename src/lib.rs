@@ -19,6 +19,7 @@ pub mod agents;
 pub mod cli;
 pub mod contract;
 pub mod deadline;
+pub mod demo;
 pub mod environment;
 pub mod error;
 pub mod haresources;

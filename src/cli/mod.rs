@@ -6,7 +6,9 @@
 
 mod agent;
 mod announce;
+mod demo;
 mod generate;
+mod install;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -16,7 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::agents;
-use crate::error::{Error, Result};
+use crate::error::{Error, OcfCode, Result, one_line};
 use crate::render::describe::{Paint, describe};
 
 /// The OCF resource agents in one binary.
@@ -44,6 +46,15 @@ enum Verb {
         #[command(subcommand)]
         what: generate::What,
     },
+    /// Put the binary, the agents' links, manual pages and completions in place
+    Install(install::Words),
+    /// Take back all that install put or replaced
+    Uninstall(install::Common),
+    /// Show a takeover on this machine, in throw-away namespaces
+    Demo,
+    /// Be a part of the demonstration (demo runs this by itself)
+    #[command(hide = true)]
+    DemoPart(demo::Words),
     /// Send the announcements of an address after the first one (start runs this by itself)
     #[command(hide = true)]
     Announce(announce::Words),
@@ -55,6 +66,7 @@ enum Verb {
 /// Does what the words of the command line say.
 #[must_use]
 pub fn main(words: Vec<OsString>) -> ExitCode {
+    std::panic::set_hook(Box::new(internal_error));
     let called = words.first().map_or_else(PathBuf::new, PathBuf::from);
     let name = called.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if let Some(entry) = agents::find(&name) {
@@ -62,8 +74,17 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     }
     match Arguments::parse_from(words).verb {
         Verb::Agent(words) => agent::called_by_person(&words),
+        Verb::Demo => demo::run(),
         verb => finished(perform(verb)),
     }
+}
+
+/// A cluster manager understands an exit code and a reason, and no abort.
+fn internal_error(panic: &std::panic::PanicHookInfo<'_>) {
+    let message = one_line(&panic.to_string(), 180);
+    // Nobody can be told if stderr is gone.
+    let _ = writeln!(std::io::stderr(), "ocf-exit-reason:ocfbox {message}; please report it");
+    std::process::exit(i32::from(OcfCode::Failed.number()));
 }
 
 fn perform(verb: Verb) -> Result<()> {
@@ -71,8 +92,11 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::List => list(),
         Verb::Describe { agent } => explain(&agent),
         Verb::Generate { what } => generate::run(&what),
+        Verb::Install(words) => install::run(&words),
+        Verb::Uninstall(words) => install::undo(&words),
         Verb::Announce(words) => announce::run(&words),
-        Verb::Agent(_) => Ok(()),
+        Verb::DemoPart(words) => demo::run_part(&words),
+        Verb::Agent(_) | Verb::Demo => Ok(()),
     }
 }
 
@@ -99,8 +123,12 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// Whether to set words off by colour: on a terminal, unless `NO_COLOR` is set.
 pub(crate) fn paint() -> Paint {
+    Paint::new(colour())
+}
+
+fn colour() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    Paint::new(std::io::stdout().is_terminal() && !refused)
+    std::io::stdout().is_terminal() && !refused
 }
 
 fn list() -> Result<()> {

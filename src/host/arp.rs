@@ -77,6 +77,13 @@ pub fn announcement(mac: Mac, ip: Ipv4Addr) -> [Vec<u8>; 2] {
     [request.broadcast_frame().to_vec(), reply.broadcast_frame().to_vec()]
 }
 
+/// The hardware address at which `frame` announces `ip`; none if it is no announcement of it (RFC 5227, 3).
+#[must_use]
+pub fn announced(frame: &[u8], ip: Ipv4Addr) -> Option<Mac> {
+    let packet = Packet::read(frame)?;
+    (packet.sender_ip == ip && packet.target_ip == ip).then_some(packet.sender_mac)
+}
+
 /// How to ask: when the questions go out, and when asking ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -170,6 +177,15 @@ mod tests {
         ];
         assert_eq!(request, expected_request);
         assert_eq!(reply, expected_reply);
+    }
+
+    #[test]
+    fn an_announcement_is_known_for_one() {
+        let (ip, other) = ("192.0.2.10".parse().unwrap(), "192.0.2.11".parse().unwrap());
+        for frame in announcement(MAC, ip) {
+            assert_eq!(announced(&frame, ip), Some(MAC));
+            assert_eq!(announced(&frame, other), None);
+        }
     }
 
     #[test]

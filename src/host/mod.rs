@@ -3,6 +3,7 @@
 pub mod address;
 pub mod announce;
 pub mod arp;
+pub mod lab;
 pub mod link;
 pub mod namespace;
 pub mod ndisc;

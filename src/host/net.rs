@@ -15,7 +15,7 @@ use rtnetlink::packet_route::route::RouteMessage;
 
 use super::address::{Address, bits, family};
 use super::link::Link;
-use super::netlink::{Netlink, News};
+use super::netlink::{Netlink, News, Refusal};
 use super::route::{MAIN_TABLE, Route};
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
@@ -156,6 +156,16 @@ impl Net {
                 _ => None,
             })
             .collect())
+    }
+
+    /// Asks for a change that no other verb here makes.
+    pub(super) fn change(
+        &self,
+        what: &str,
+        question: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<(), Refusal> {
+        self.netlink.change(what, question, flags, &self.deadline)
     }
 
     fn dump(&self, what: &str, question: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {

@@ -1,4 +1,4 @@
-//! Parameters: declared once by [`params!`], from which parsing and everything printed follow.
+//! Parameters: declared once by [`params!`](crate::params), from which parsing and everything printed follow.
 
 #![forbid(unsafe_code)]
 
@@ -211,7 +211,7 @@ pub fn quoted(raw: &OsStr) -> String {
     format!("{:?}", one_line(&text, 40))
 }
 
-/// A struct of typed parameters, parsed by [`params!`].
+/// A struct of typed parameters, parsed by [`params!`](crate::params).
 pub trait Params: Sized {
     /// The declarations, in order.
     const SPEC: &'static [ParamSpec];

@@ -39,7 +39,7 @@ pub(super) fn places(wanted: &Wanted, net: &Net, on: Option<&Link>) -> Result<Ve
         };
         // An interface that vanished between the two questions took its addresses along.
         let Some(link) = link else { continue };
-        if wanted.lvs && link.loopback {
+        if wanted.gives_way() && link.loopback {
             continue;
         }
         let differences = differences(wanted, &address, &link);

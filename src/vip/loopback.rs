@@ -20,7 +20,7 @@ fn memory(wanted: &Wanted, cx: &Cx<'_>) -> StateFile {
 /// # Errors
 /// It could not be stored or removed.
 pub(super) fn give_way(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<()> {
-    if !wanted.lvs {
+    if !wanted.gives_way() {
         return Ok(());
     }
     for address in net.places_of(wanted.ip, None)? {
@@ -37,7 +37,7 @@ pub(super) fn give_way(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<()> {
 /// # Errors
 /// The kernel refused.
 pub(super) fn come_back(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<()> {
-    if !wanted.lvs {
+    if !wanted.gives_way() {
         return Ok(());
     }
     let memory = memory(wanted, cx);

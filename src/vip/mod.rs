@@ -153,6 +153,11 @@ impl Wanted {
         self.label_on(self.nic.as_ref().map_or("", InterfaceName::as_str)).map(drop)
     }
 
+    /// Whether the loopback interface has the address while it is stopped: never one that belongs there for good.
+    fn gives_way(&self) -> bool {
+        self.lvs && !self.ip.is_loopback()
+    }
+
     /// Opens the network in which the address belongs; none where its namespace does not exist.
     ///
     /// # Errors
