@@ -30,14 +30,18 @@ pub fn install(node: &Machine, installation: Installation) -> Outcome<()> {
     }
     fs::copy(env!("CARGO_BIN_EXE_ocfbox"), node.path(PROGRAM))
         .map_err(says("cannot copy the program"))?;
-    if installation == Installation::Alone {
-        node.run(&["rm", "-r", SHELL_AGENTS])?;
-    }
-    link_by_hand(node, installation)?;
+    let replace: &[&str] = match installation {
+        Installation::InPlace | Installation::Alone => &["--haresources", "--replace-heartbeat"],
+        Installation::Shell | Installation::Beside => &[],
+    };
+    node.run(&[&[PROGRAM, "install", "--root", "/"], replace].concat())?;
     expect_ours(node, "/usr/lib/ocf/resource.d/ocfbox/IPaddr2")?;
     match installation {
         Installation::InPlace => expect_ours(node, "/usr/lib/ocf/resource.d/heartbeat/IPaddr2"),
-        Installation::Alone => expect_ours(node, "/etc/ha.d/resource.d/IPaddr2"),
+        Installation::Alone => {
+            node.run(&["rm", "-r", SHELL_AGENTS])?;
+            expect_ours(node, "/etc/ha.d/resource.d/IPaddr2")
+        }
         Installation::Shell | Installation::Beside => Ok(()),
     }
 }
@@ -49,19 +53,4 @@ fn expect_ours(node: &Machine, agent: &str) -> Outcome<()> {
     is_ours
         .then_some(())
         .ok_or_else(|| format!("{agent} is {target:?} after installation, not ocfbox"))
-}
-
-/// Stands in for `ocfbox install` until there is one.
-fn link_by_hand(node: &Machine, installation: Installation) -> Outcome<()> {
-    let mut directories = vec!["/usr/lib/ocf/resource.d/ocfbox", "/etc/ha.d/resource.d"];
-    if installation == Installation::InPlace {
-        directories.push(SHELL_AGENTS);
-    }
-    for directory in directories {
-        node.run(&["mkdir", "-p", directory])?;
-        for agent in ["IPaddr", "IPaddr2", "IPv6addr"] {
-            node.run(&["ln", "-sf", PROGRAM, &format!("{directory}/{agent}")])?;
-        }
-    }
-    Ok(())
 }
