@@ -165,14 +165,25 @@ impl Pacemaker {
 
     /// Whether the resource's last action of that kind on a node succeeded.
     pub fn is_done(&self, number: u8, resource: &str, action: &str) -> Outcome<bool> {
+        Ok(self.operation(number, resource, action)?.contains("rc=0,"))
+    }
+
+    /// How long the resource's last action of that kind on a node took, such as `12ms`.
+    pub fn time_of(&self, number: u8, resource: &str, action: &str) -> Outcome<String> {
+        let operation = self.operation(number, resource, action)?;
+        let time = operation.split_once("exec=").and_then(|(_, rest)| rest.split(')').next());
+        time.map(str::to_owned).ok_or_else(|| format!("no time in {operation}"))
+    }
+
+    /// The cluster's line about the resource's last action of that kind on a node.
+    fn operation(&self, number: u8, resource: &str, action: &str) -> Outcome<String> {
         let name = node_name(number);
-        let operations =
-            self.tool(&["crm_resource", "--list-all-operations", "-r", resource, "-N", &name])?;
+        let words = ["crm_resource", "--list-all-operations", "-r", resource, "-N", &name];
+        let operations = self.tool(&words)?;
         let line =
             operations.lines().find(|line| line.contains(&format!("{resource}_{action}_0 ")));
-        let line =
-            line.ok_or_else(|| format!("no {action} of {resource} on {name} in: {operations}"))?;
-        Ok(line.contains("rc=0,"))
+        line.map(str::to_owned)
+            .ok_or_else(|| format!("no {action} of {resource} on {name} in: {operations}"))
     }
 
     /// Lets the cluster try again what failed.
