@@ -140,7 +140,7 @@ params! {
         /// Program that sends announcements
         ///
         /// Without effect: the agent sends them itself.
-        arp_sender: ArpSender = "",
+        arp_sender: Option<ArpSender>,
 
         /// Options of the program that sends announcements
         ///
@@ -207,8 +207,6 @@ crate::choice! {
 crate::choice! {
     /// `arp_sender`, which has no effect.
     enum ArpSender {
-        /// Not given.
-        Unset = "",
         /// Of the resource-agents package.
         SendArp = "send_arp",
         /// Of iputils.
@@ -290,7 +288,7 @@ impl IpAddr2 {
             ("clusterip_chain", own.clusterip_chain.is_some()),
             ("clusterip_mac_mangle", own.clusterip_mac_mangle.is_some_and(Flag::is_set)),
             ("clusterip_hash", own.clusterip_hash.is_some()),
-            ("arp_sender", own.arp_sender != ArpSender::Unset),
+            ("arp_sender", own.arp_sender.is_some()),
             ("send_arp_opts", own.send_arp_opts.is_some()),
         ];
         set.into_iter().filter_map(|(name, set)| set.then_some(name)).collect()

@@ -60,7 +60,7 @@ pub(crate) fn program_page() -> String {
 pub(crate) fn completion_of(shell: Shell) -> String {
     completion::script(
         shell,
-        Arguments::command(),
+        &Arguments::command(),
         agents::ALL.iter().map(|entry| &entry.described),
     )
 }

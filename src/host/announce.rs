@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::io;
 use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -39,34 +38,26 @@ impl Announcement {
     ///
     /// # Errors
     /// The packets could not be sent.
-    pub fn once(&self, net: &Net) -> Result<()> {
+    pub fn once(&self, net: &Net, socket: &PacketSocket) -> Result<()> {
         let Some(link) = net.link(self.index)? else {
             return Err(Error::Failed(format!(
                 "cannot announce {}: its interface is gone",
                 self.ip
             )));
         };
-        if link.no_neighbours {
-            return Ok(());
-        }
         let mac = ethernet(&link)?;
         trace_ask!("announce {} at {} on {}", self.ip, arp::text(&mac), link.name);
-        self.send(&link, mac).doing(|| format!("announce {} on {}", self.ip, link.name))
-    }
-
-    fn send(&self, link: &Link, mac: Mac) -> io::Result<()> {
-        match self.ip {
+        let sent = match self.ip {
             IpAddr::V4(ip) => {
-                let socket = PacketSocket::bind(link.index, arp::ETHERTYPE)?;
                 arp::announcement(mac, ip).iter().try_for_each(|frame| socket.send(frame))
             }
             IpAddr::V6(ip) => {
                 let forwards = sysctl::read(&["ipv6", "conf", &link.name, "forwarding"]);
                 let router = forwards.is_some_and(|value| value != "0");
-                PacketSocket::bind(link.index, ndisc::ETHERTYPE)?
-                    .send(&ndisc::announcement(mac, ip, router))
+                socket.send(&ndisc::announcement(mac, ip, router))
             }
-        }
+        };
+        sent.doing(|| format!("announce {} on {}", self.ip, link.name))
     }
 
     /// The announcements after the first, each after a pause; ends at once when the address goes.
@@ -74,22 +65,26 @@ impl Announcement {
     /// # Errors
     /// A packet could not be sent, or the kernel could not be asked.
     pub fn rest(&self) -> Result<()> {
+        let socket = socket(self.index, self.ip)?;
         for _ in 1..self.count {
             let net = Net::open(Deadline::after(self.interval + Duration::from_secs(20)))?;
             let gone = |net: &Net| Ok(net.places_of(self.ip, Some(self.index))?.is_empty());
             if net.wait_until(self.interval, gone)? || gone(&net)? {
                 return Ok(());
             }
-            self.once(&net)?;
+            self.once(&net, &socket)?;
         }
         Ok(())
     }
 
     /// Leaves the announcements after the first to a process of their own.
     ///
+    /// That process inherits `socket` as its standard input, for one reason: to close a packet socket takes the
+    /// kernel ten milliseconds or more (it waits until no processor can see it any longer), and whoever closes it last waits.
+    ///
     /// # Errors
     /// There can be no new process.
-    pub fn rest_detached(&self) -> Result<()> {
+    pub fn rest_detached(&self, socket: PacketSocket) -> Result<()> {
         if self.count <= 1 {
             return Ok(());
         }
@@ -101,13 +96,22 @@ impl Announcement {
             .arg(self.interval.as_millis().to_string())
             .env_clear()
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(Stdio::from(socket))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map(drop)
             .doing(|| format!("start the process that goes on announcing {}", self.ip))
     }
+}
+
+/// A socket for the announcements of `ip`, and for ARP also for questions and their answers.
+///
+/// # Errors
+/// A privilege is missing, or the interface is gone.
+pub fn socket(index: u32, ip: IpAddr) -> Result<PacketSocket> {
+    let ethertype = if ip.is_ipv4() { arp::ETHERTYPE } else { ndisc::ETHERTYPE };
+    PacketSocket::bind(index, ethertype).doing(|| format!("speak to the neighbours about {ip}"))
 }
 
 /// The six octets of the interface's hardware address.

@@ -101,7 +101,7 @@ pub struct Patience {
 /// # Errors
 /// The question could not be asked, which says nothing about a conflict.
 pub fn who_has(
-    index: u32,
+    socket: &PacketSocket,
     mac: Mac,
     ip: Ipv4Addr,
     own: &[Mac],
@@ -115,7 +115,6 @@ pub fn who_has(
         target_ip: ip,
     };
     let frame = probe.broadcast_frame();
-    let socket = PacketSocket::bind(index, ETHERTYPE)?;
     let begin = Instant::now();
     let mut questions = patience.questions.iter().peekable();
     let mut buffer = [0; 128];

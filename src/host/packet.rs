@@ -3,6 +3,7 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::Stdio;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -59,6 +60,12 @@ impl PacketSocket {
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl From<PacketSocket> for Stdio {
+    fn from(socket: PacketSocket) -> Self {
+        socket.descriptor.into()
     }
 }
 

@@ -14,15 +14,20 @@ use crate::spec::Described;
 #[must_use]
 pub fn script<'a>(
     shell: Shell,
-    mut program: Command,
+    program: &Command,
     agents: impl IntoIterator<Item = &'a Described>,
 ) -> String {
     let agents: Vec<&Described> = agents.into_iter().collect();
     let names: Vec<&str> = agents.iter().map(|described| described.agent.name).collect();
-    program = program
-        .mut_subcommand("describe", |verb| {
+    let described = |verb: Command| match verb.get_name() {
+        "describe" => {
             verb.mut_arg("agent", |arg| arg.value_parser(PossibleValuesParser::new(&names)))
-        })
+        }
+        _ => verb,
+    };
+    let shown = program.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
+    let mut program = Command::new("ocfbox")
+        .subcommands(shown.map(described))
         .subcommands(agents.iter().map(|described| verb(described)));
     let mut bytes = Vec::new();
     clap_complete::generate(shell, &mut program, "ocfbox", &mut bytes);
@@ -48,9 +53,6 @@ fn words(param: &ParamSpec) -> Vec<String> {
         Kind::Select(values) => values,
         Kind::String | Kind::Integer => &[],
     };
-    let known = values
-        .iter()
-        .filter(|value| !value.is_empty())
-        .map(|value| format!("{}={value}", param.name));
+    let known = values.iter().map(|value| format!("{}={value}", param.name));
     std::iter::once(format!("{}=", param.name)).chain(known).collect()
 }

@@ -199,11 +199,7 @@ fn parameter(param: &ParamSpec, form: Form) -> Parameter {
         content: Content {
             kind,
             default: param.default,
-            option: words
-                .iter()
-                .filter(|word| !word.is_empty())
-                .map(|value| Choice { value })
-                .collect(),
+            option: words.iter().map(|value| Choice { value }).collect(),
         },
     }
 }

@@ -22,7 +22,7 @@ pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
     if let (true, Some(fault)) = (wanted.check_link, first.link.fault()) {
         return Err(Error::Failed(format!("{} is configured, but {fault}", wanted.ip)));
     }
-    neighbours::refresh(wanted, cx, &net, first.link.index);
+    neighbours::refresh(wanted, cx, &net, &first.link);
     Ok(Status::Running)
 }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::Wanted;
 use crate::agent::Cx;
 use crate::error::{Error, Result};
-use crate::host::announce::{Announcement, ethernet};
+use crate::host::announce::{self, Announcement, ethernet};
 use crate::host::arp::{self, Patience};
 use crate::host::link::Link;
 use crate::host::net::Net;
+use crate::host::packet::PacketSocket;
 
 /// A host that has the address answers within a millisecond or two. RFC 5227 waits for seconds, which is more than a
 /// takeover may cost; the second question is for the one frame that a busy switch drops.
@@ -28,72 +29,95 @@ pub(super) fn announceable(link: &Link) -> Result<()> {
     if link.no_neighbours { Ok(()) } else { ethernet(link).map(drop) }
 }
 
-/// Asks the network whether another host has the address. Not to be able to ask is no conflict.
-///
-/// # Errors
-/// Another host has it.
-pub(super) fn refuse_conflict(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) -> Result<()> {
-    let IpAddr::V4(ip) = wanted.ip else { return Ok(()) };
-    if !wanted.conflict_check || link.no_neighbours || !link.carrier {
-        return Ok(());
-    }
-    let mac = ethernet(link)?;
-    let other = match arp::who_has(link.index, mac, ip, &[], &PATIENCE) {
-        Ok(other) => other,
-        Err(error) => {
-            cx.log.warn(&format!(
-                "cannot ask on {} whether another host has {ip}: {error}",
-                link.name
-            ));
-            return Ok(());
-        }
-    };
-    let Some(other) = other else { return Ok(()) };
-    // Another interface of this host on the same network answers too.
-    if net.links()?.iter().any(|own| own.hardware == other) {
-        return Ok(());
-    }
-    Err(Error::Failed(format!(
-        "another host has {ip}: {} answers for it on {}; end it there, or set conflict_check=false",
-        arp::text(&other),
-        link.name
-    )))
+/// The way to the neighbours on one interface; closed only when there is nothing more to say.
+#[derive(Debug)]
+pub(super) struct Neighbours {
+    socket: Option<PacketSocket>,
 }
 
-/// Announces the address once before anything else happens, then as often as wanted.
-///
-/// A failure is told and no more: the address works, and neighbours find it when they ask.
-pub(super) fn announce(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) {
-    if link.no_neighbours {
-        return;
+impl Neighbours {
+    /// No way where the interface has no neighbours, or where a privilege is missing.
+    pub fn on(link: &Link, wanted: &Wanted, cx: &Cx<'_>) -> Self {
+        if link.no_neighbours {
+            return Self { socket: None };
+        }
+        let opened = announce::socket(link.index, wanted.ip);
+        if let Err(error) = &opened {
+            cx.log.warn(&error.to_string());
+        }
+        Self { socket: opened.ok() }
     }
-    let announcement = Announcement {
-        ip: wanted.ip,
-        index: link.index,
-        count: wanted.announce.count,
-        interval: wanted.announce.interval,
-    };
-    let rest =
-        if wanted.announce.background { Announcement::rest_detached } else { Announcement::rest };
-    if let Err(error) = announcement.once(net).and_then(|()| rest(&announcement)) {
-        cx.log.warn(&format!(
-            "{error}; neighbours may send to the old owner until their caches expire"
-        ));
+
+    /// Asks whether another host has the address. Not to be able to ask is no conflict.
+    ///
+    /// # Errors
+    /// Another host has it.
+    pub fn refuse_conflict(
+        &self,
+        wanted: &Wanted,
+        cx: &Cx<'_>,
+        net: &Net,
+        link: &Link,
+    ) -> Result<()> {
+        let (IpAddr::V4(ip), Some(socket)) = (wanted.ip, &self.socket) else { return Ok(()) };
+        if !wanted.conflict_check || !link.carrier {
+            return Ok(());
+        }
+        let other = match arp::who_has(socket, ethernet(link)?, ip, &[], &PATIENCE) {
+            Ok(other) => other,
+            Err(error) => {
+                let on = &link.name;
+                cx.log.warn(&format!("cannot ask on {on} whether another host has {ip}: {error}"));
+                return Ok(());
+            }
+        };
+        let Some(other) = other else { return Ok(()) };
+        // Another interface of this host on the same network answers too.
+        if net.links()?.iter().any(|own| own.hardware == other) {
+            return Ok(());
+        }
+        Err(Error::Failed(format!(
+            "another host has {ip}: {} answers for it on {}; end it there, or set conflict_check=false",
+            arp::text(&other),
+            link.name
+        )))
     }
+
+    /// Announces the address once before anything else happens, then as often as wanted.
+    ///
+    /// A failure is told and no more: the address works, and neighbours find it when they ask.
+    pub fn announce(self, wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) {
+        let Some(socket) = self.socket else { return };
+        let announcement = announcement(wanted, link.index, wanted.announce.count);
+        let said = announcement.once(net, &socket).and_then(|()| {
+            if wanted.announce.background {
+                announcement.rest_detached(socket)
+            } else {
+                announcement.rest()
+            }
+        });
+        if let Err(error) = said {
+            cx.log.warn(&format!(
+                "{error}; neighbours may send to the old owner until their caches expire"
+            ));
+        }
+    }
+}
+
+fn announcement(wanted: &Wanted, index: u32, count: u32) -> Announcement {
+    Announcement { ip: wanted.ip, index, count, interval: wanted.announce.interval }
 }
 
 /// Announces from a monitor, which mends what a lost announcement or a short split left.
-pub(super) fn refresh(wanted: &Wanted, cx: &Cx<'_>, net: &Net, index: u32) {
-    if wanted.announce.refresh == 0 {
+pub(super) fn refresh(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) {
+    if wanted.announce.refresh == 0 || link.no_neighbours {
         return;
     }
-    let announcement = Announcement {
-        ip: wanted.ip,
-        index,
-        count: wanted.announce.refresh,
-        interval: wanted.announce.interval,
-    };
-    if let Err(error) = announcement.once(net).and_then(|()| announcement.rest_detached()) {
+    let announcement = announcement(wanted, link.index, wanted.announce.refresh);
+    let said = announce::socket(link.index, wanted.ip)
+        .and_then(|socket| announcement.once(net, &socket).map(|()| socket))
+        .and_then(|socket| announcement.rest_detached(socket));
+    if let Err(error) = said {
         cx.log.debug(&error.to_string());
     }
 }

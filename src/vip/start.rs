@@ -8,8 +8,9 @@ use std::time::Duration;
 use rtnetlink::packet_route::address::AddressFlags;
 
 use super::examine::{self, Place};
+use super::neighbours::{self, Neighbours};
 use super::select::{self, Choice};
-use super::{Labelled, Wanted, loopback, neighbours, remove};
+use super::{Labelled, Wanted, loopback, remove};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::address::{Address, broadcast};
@@ -98,17 +99,18 @@ fn bring_address_up(
         cx.log.info(&format!("removing {} from {}: {words}", place.address, place.link.name));
         remove::remove(&place.address, &place.link.name, cx, net)?;
     }
-    neighbours::refuse_conflict(wanted, cx, net, &choice.link)?;
+    let neighbours = Neighbours::on(&choice.link, wanted, cx);
+    neighbours.refuse_conflict(wanted, cx, net, &choice.link)?;
     loopback::give_way(wanted, cx, net)?;
     let added = add(wanted, cx, net, choice);
     if let Err(error) = added {
         return Err(rolled_back(wanted, cx, net, error));
     }
+    neighbours.announce(wanted, cx, net, &choice.link);
     cx.log.info(&format!(
         "{}/{} is up on {} ({})",
         wanted.ip, choice.prefix, choice.link.name, choice.because
     ));
-    neighbours::announce(wanted, cx, net, &choice.link);
     Ok(())
 }
 
