@@ -91,13 +91,18 @@ pub fn stop_with_interface_down(stage: &mut Stage, agents: Agents) -> Outcome<St
 /// Another machine already answers for the address: it must not be started a second time.
 pub fn foreign_owner(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
-    let stranger = boot_stranger(STRANGER, IP)?;
-    let watch = cluster.fleet.watch(IP)?;
+    // Addresses that the client has not met: it would look for the owner that it remembers first.
+    let ip = match agents {
+        Agents::Ocfbox => "10.77.0.61",
+        Agents::Shell => "10.77.0.62",
+    };
+    let stranger = boot_stranger(STRANGER, ip)?;
+    let watch = cluster.fleet.watch(ip)?;
     watch.await_answer_from("stranger", PATIENCE)?;
-    let address = Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24");
+    let address = Address::new(agents, ip).with("nic", "eth0").with("cidr_netmask", "24");
     cluster.add(&address.xml(), "")?;
     let seen = match agents {
-        Agents::Shell => watch_conflict(cluster),
+        Agents::Shell => watch_conflict(cluster, ip),
         Agents::Ocfbox => expect_refusal(cluster, &address),
     };
     SERVICE.unplug(&stranger);
@@ -106,17 +111,20 @@ pub fn foreign_owner(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     if agents == Agents::Ocfbox {
         // With the stranger gone nothing may be in the way of a start.
         cluster.forget_failures()?;
-        let what = format!("{IP} is on one node");
-        wait::until(&what, PATIENCE, || Ok(cluster.fleet.holders(IP)?.len() == 1))?;
+        await_one_holder(cluster, ip)?;
     }
     Ok(seen)
 }
 
-fn watch_conflict(cluster: &Pacemaker) -> Outcome<String> {
-    let what = format!("{IP} is on one node");
-    wait::until(&what, PATIENCE, || Ok(cluster.fleet.holders(IP)?.len() == 1))?;
+fn watch_conflict(cluster: &Pacemaker, ip: &str) -> Outcome<String> {
+    await_one_holder(cluster, ip)?;
     cluster.await_idle()?;
     Ok("CONFLICT: started, 2 owners".to_owned())
+}
+
+fn await_one_holder(cluster: &Pacemaker, ip: &str) -> Outcome<()> {
+    let what = format!("{ip} is on one node");
+    wait::until(&what, PATIENCE, || Ok(cluster.fleet.holders(ip)?.len() == 1))
 }
 
 /// Both nodes fail to start it, say whose it is, and leave nothing behind.
@@ -130,6 +138,6 @@ fn expect_refusal(cluster: &Pacemaker, address: &Address) -> Outcome<String> {
     if let Some(silent) = failures.iter().find(|failure| !failure.to_lowercase().contains(&mac)) {
         return Err(format!("the exit reason does not name {mac}: {}", silent.trim()));
     }
-    cluster.fleet.await_holders(IP, &[], PATIENCE)?;
+    cluster.fleet.await_holders(&address.ip, &[], PATIENCE)?;
     Ok(format!("refused, names {mac}"))
 }
