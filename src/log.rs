@@ -11,6 +11,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use nix::fcntl::OFlag;
 
 use crate::deadline::Deadline;
@@ -180,10 +182,23 @@ impl<'a> Log<'a> {
 
     fn date(&self) -> String {
         let format = self.environment.text("HA_DATEFMT").unwrap_or("%b %d %T ");
-        let now = jiff::Zoned::now();
+        let now = local_time();
         jiff::fmt::strtime::format(format, &now)
             .unwrap_or_else(|_| now.strftime("%b %d %T ").to_string())
     }
+}
+
+/// What a clock on the wall shows.
+///
+/// `Zoned::now` also finds out what the zone is called, for which it lists all of /usr/share/zoneinfo.
+pub(crate) fn local_time() -> Zoned {
+    let zone = if std::env::var_os("TZ").is_some() {
+        TimeZone::system()
+    } else {
+        let rules = std::fs::read("/etc/localtime").ok();
+        rules.and_then(|rules| TimeZone::tzif("", &rules).ok()).unwrap_or(TimeZone::UTC)
+    };
+    Timestamp::now().to_zoned(zone)
 }
 
 /// Writes a line to stderr; nobody can be told if that fails.

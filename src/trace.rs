@@ -86,7 +86,7 @@ fn destination(environment: &Environment, agent: &str, instance: &str, action: &
         },
         PathBuf::from,
     );
-    let date = jiff::Zoned::now().strftime("%Y-%m-%d.%H:%M:%S");
+    let date = crate::log::local_time().strftime("%Y-%m-%d.%H:%M:%S");
     let instance = instance.replace('/', "_");
     directory.join(agent).join(format!("{instance}.{action}.{date}"))
 }

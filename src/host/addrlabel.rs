@@ -52,8 +52,7 @@ impl Net {
     fn source_label(&self, ip: IpAddr) -> Result<Option<u32>> {
         let mut message = AddrLabelMessage::default();
         message.header.family = family(ip);
-        let found =
-            self.dump("list address labels", &RouteNetlinkMessage::GetAddrLabel(message))?;
+        let found = self.dump("list address labels", RouteNetlinkMessage::GetAddrLabel(message))?;
         Ok(found.iter().find_map(|object| match object {
             RouteNetlinkMessage::NewAddrLabel(rule) => label_for(rule, ip),
             _ => None,

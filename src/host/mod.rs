@@ -4,6 +4,7 @@ pub mod address;
 pub mod addrlabel;
 pub mod announce;
 pub mod arp;
+mod dump;
 pub mod lab;
 pub mod link;
 pub mod namespace;

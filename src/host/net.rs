@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::RouteMessage;
 
@@ -85,7 +85,7 @@ impl Net {
     pub fn links(&self) -> Result<Vec<Link>> {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        let found = self.dump("list interfaces", &RouteNetlinkMessage::GetLink(message))?;
+        let found = self.dump("list interfaces", RouteNetlinkMessage::GetLink(message))?;
         Ok(found
             .iter()
             .filter_map(|object| match object {
@@ -100,6 +100,16 @@ impl Net {
     /// # Errors
     /// The kernel could not tell.
     pub fn addresses(&self, like: IpAddr, index: Option<u32>) -> Result<Vec<Address>> {
+        self.addresses_in(like, index, &|_| true)
+    }
+
+    /// Those addresses in whose message `wanted` finds what it looks for.
+    fn addresses_in(
+        &self,
+        like: IpAddr,
+        index: Option<u32>,
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Vec<Address>> {
         let mut message = AddressMessage::default();
         message.header.family = family(like);
         message.header.index = index.unwrap_or(0);
@@ -109,7 +119,8 @@ impl Net {
         };
         let found = match self.netlink.dump(
             &what,
-            &RouteNetlinkMessage::GetAddress(message),
+            RouteNetlinkMessage::GetAddress(message),
+            wanted,
             &self.deadline,
         ) {
             // The interface went away between look and look.
@@ -129,10 +140,32 @@ impl Net {
     /// # Errors
     /// The kernel could not tell.
     pub fn places_of(&self, ip: IpAddr, index: Option<u32>) -> Result<Vec<Address>> {
-        let mut addresses = self.addresses(ip, index)?;
+        let mut addresses = match (ip, index) {
+            (IpAddr::V6(_), Some(index)) => self.ipv6_address(ip, index)?.into_iter().collect(),
+            _ => self.addresses_in(ip, index, &|message| mentions(message, ip))?,
+        };
         addresses.retain(|address| address.ip == ip);
         trace_answer!("{ip} is in {} place(s): {addresses:?}", addresses.len());
         Ok(addresses)
+    }
+
+    /// That one address of an interface. The kernel finds it without a dump, which it can not do for IPv4.
+    fn ipv6_address(&self, ip: IpAddr, index: u32) -> Result<Option<Address>> {
+        let mut message = AddressMessage::default();
+        message.header.family = family(ip);
+        message.header.index = index;
+        message.attributes.push(AddressAttribute::Address(ip));
+        let what = format!("get address {ip} of interface number {index}");
+        match self.netlink.get(&what, RouteNetlinkMessage::GetAddress(message), &self.deadline) {
+            Ok(Some(RouteNetlinkMessage::NewAddress(found))) => Ok(Address::of(&found)),
+            Ok(_) => {
+                Err(Error::Failed(format!("cannot {what}: the kernel's answer cannot be read")))
+            }
+            Err(refusal) => match refusal.errno() {
+                Some(Errno::EADDRNOTAVAIL | Errno::ENODEV) => Ok(None),
+                _ => Err(refusal.doing(&what)),
+            },
+        }
     }
 
     /// The unicast routes of the main table, of the family of `like`.
@@ -143,7 +176,7 @@ impl Net {
         let mut message = RouteMessage::default();
         message.header.address_family = family(like);
         message.header.table = u8::try_from(MAIN_TABLE).unwrap_or_default();
-        let found = self.dump("list routes", &RouteNetlinkMessage::GetRoute(message))?;
+        let found = self.dump("list routes", RouteNetlinkMessage::GetRoute(message))?;
         Ok(found
             .iter()
             .filter_map(|object| match object {
@@ -166,9 +199,11 @@ impl Net {
     pub(super) fn dump(
         &self,
         what: &str,
-        question: &RouteNetlinkMessage,
+        question: RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>> {
-        self.netlink.dump(what, question, &self.deadline).map_err(|refusal| refusal.doing(what))
+        self.netlink
+            .dump(what, question, &|_| true, &self.deadline)
+            .map_err(|refusal| refusal.doing(what))
     }
 
     /// Adds `address`. `on` is the interface's name, for the text of an error.
@@ -256,5 +291,36 @@ impl Net {
             // News can be lost when they are many, so a look now and then as well.
             news.wait(left.min(Duration::from_secs(1)));
         }
+    }
+}
+
+/// Whether `ip` stands anywhere in a message. Attributes begin and their values follow at multiples of four bytes.
+fn mentions(message: &[u8], ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => message.chunks_exact(4).any(|bytes| bytes == ip.octets()),
+        IpAddr::V6(ip) => message.windows(16).step_by(4).any(|bytes| bytes == ip.octets()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtnetlink::packet_core::Emitable;
+
+    use super::*;
+
+    #[test]
+    fn a_message_mentions_the_address_that_it_is_about() {
+        for ip in ["192.0.2.10", "2001:db8::10"] {
+            let ip: IpAddr = ip.parse().unwrap();
+            let mut address = Address::new(7, ip, 24);
+            for label in [None, Some("eth0"), Some("eth0:longer")] {
+                address.label = label.map(str::to_owned);
+                let message = address.message();
+                let mut bytes = vec![0; message.buffer_len()];
+                message.emit(&mut bytes);
+                assert!(mentions(&bytes, ip), "{ip} {label:?}");
+            }
+        }
+        assert!(!mentions(&[192, 0, 2, 1, 10, 0, 0, 0], "192.0.2.10".parse().unwrap()));
     }
 }

@@ -14,14 +14,15 @@ use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, Stream};
 use nix::errno::Errno;
 use rtnetlink::packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    ErrorMessage, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::sys::AsyncSocket;
+use rtnetlink::sys::{AsyncSocket, Socket};
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::runtime::Runtime;
 
+use super::dump::{self, Gathered};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::{trace_answer, trace_ask};
@@ -106,6 +107,14 @@ fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
 }
 
+/// Makes the kernel filter what it is asked to filter, and explain what it refuses.
+pub(super) fn make_strict(socket: &Socket) {
+    // Kernels before 4.12, 4.3 and 4.20 do not know these; they then filter less, or explain less.
+    let _ = socket.set_ext_ack(true);
+    let _ = socket.set_cap_ack(true);
+    let _ = socket.set_netlink_get_strict_chk(true);
+}
+
 impl Netlink {
     /// Opens a socket in the network namespace of the calling thread.
     ///
@@ -117,10 +126,7 @@ impl Netlink {
             let _entered = runtime.enter();
             let (mut connection, handle, _) = rtnetlink::new_connection()?;
             let socket = connection.socket_mut().socket_mut();
-            // Kernels before 4.12, 4.3 and 4.20 do not know these; they then filter less, or explain less.
-            let _ = socket.set_ext_ack(true);
-            let _ = socket.set_cap_ack(true);
-            let _ = socket.set_netlink_get_strict_chk(true);
+            make_strict(socket);
             // An answer has ended only when the kernel says so; a closed socket ends it too.
             connection.set_forward_done(true);
             connection.set_forward_ack(true);
@@ -144,24 +150,29 @@ impl Netlink {
             .map(|mut found| found.pop())
     }
 
-    /// Asks for all objects that match.
+    /// Asks for all objects that match and in whose bytes `wanted` finds what it looks for.
     ///
     /// # Errors
     /// The kernel's refusal, or a table that does not hold still.
     pub fn dump(
         &self,
         what: &str,
-        question: &RouteNetlinkMessage,
+        question: RouteNetlinkMessage,
+        wanted: &dyn Fn(&[u8]) -> bool,
         deadline: &Deadline,
     ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
-        loop {
-            match self.exchange(what, question.clone(), NLM_F_REQUEST | NLM_F_DUMP, deadline) {
+        trace_ask!("{what}");
+        let question = finished(question, NLM_F_REQUEST | NLM_F_DUMP);
+        let answered = loop {
+            match dump::read(&question, wanted, deadline) {
                 Err(Refusal::Inconsistent) if deadline.left() > DUMP_PAUSE => {
                     std::thread::sleep(DUMP_PAUSE);
                 }
-                other => return other,
+                Ok(objects) => break objects.ok_or_else(|| late(what, deadline)),
+                Err(refusal) => break Err(refusal),
             }
-        }
+        };
+        traced(what, answered)
     }
 
     /// Asks for a change.
@@ -186,63 +197,59 @@ impl Netlink {
         deadline: &Deadline,
     ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
         trace_ask!("{what}");
-        let late = || Refusal::Late(deadline.missed(&format!("the kernel to {what}")));
         let left = deadline.left_with_reserve();
         if left.is_zero() {
-            return Err(late());
+            return Err(late(what, deadline));
         }
-        let mut header = NetlinkHeader::default();
-        header.flags = flags;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(question));
-        message.finalize();
         let answers =
-            self.handle.clone().request(message).map_err(|error| {
+            self.handle.clone().request(finished(question, flags)).map_err(|error| {
                 Refusal::Broken(format!("the netlink socket is closed: {error}"))
             })?;
         let answered = self.runtime.block_on(async {
             match tokio::time::timeout(left, collect(answers)).await {
                 Ok(result) => result,
-                Err(_) => Err(late()),
+                Err(_) => Err(late(what, deadline)),
             }
         });
-        match &answered {
-            Ok(objects) => trace_answer!("{what}: {} object(s)", objects.len()),
-            Err(refusal) => trace_answer!("{what}: {refusal}"),
-        }
-        answered
+        traced(what, answered)
     }
+}
+
+fn finished(question: RouteNetlinkMessage, flags: u16) -> NetlinkMessage<RouteNetlinkMessage> {
+    let mut header = NetlinkHeader::default();
+    header.flags = flags;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(question));
+    message.finalize();
+    message
+}
+
+fn late(what: &str, deadline: &Deadline) -> Refusal {
+    Refusal::Late(deadline.missed(&format!("the kernel to {what}")))
+}
+
+fn traced(
+    what: &str,
+    answered: Result<Vec<RouteNetlinkMessage>, Refusal>,
+) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+    match &answered {
+        Ok(objects) => trace_answer!("{what}: {} object(s)", objects.len()),
+        Err(refusal) => trace_answer!("{what}: {refusal}"),
+    }
+    answered
 }
 
 async fn collect(
     answers: impl Stream<Item = NetlinkMessage<RouteNetlinkMessage>>,
 ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
-    let mut objects = Vec::new();
-    let mut consistent = true;
-    let mut ended = false;
+    let mut gathered = Gathered::default();
     futures_util::pin_mut!(answers);
     while let Some(answer) = answers.next().await {
-        consistent &= answer.header.flags & NLM_F_DUMP_INTR == 0;
-        match answer.payload {
-            NetlinkPayload::InnerMessage(object) => objects.push(object),
-            NetlinkPayload::Error(error) => match error.code {
-                None => ended = true,
-                Some(_) => return Err(refusal(&error, answer.header.flags)),
-            },
-            NetlinkPayload::Done(_) => ended = true,
-            NetlinkPayload::Overrun(_) => return Err(Refusal::Inconsistent),
-            _ => {}
-        }
+        gathered.take(answer)?;
     }
-    match (ended, consistent) {
-        (true, true) => Ok(objects),
-        (true, false) => Err(Refusal::Inconsistent),
-        (false, _) => {
-            Err(Refusal::Broken("the netlink socket ended before the answer did".to_owned()))
-        }
-    }
+    gathered.finish()
 }
 
-fn refusal(error: &ErrorMessage, flags: u16) -> Refusal {
+pub(super) fn refusal(error: &ErrorMessage, flags: u16) -> Refusal {
     let explanation = if flags & NLM_F_ACK_TLVS == 0 { None } else { explanation(&error.header) };
     Refusal::Kernel { errno: Errno::from_raw(error.raw_code().abs()), explanation }
 }

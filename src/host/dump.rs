@@ -1,0 +1,147 @@
+//! Tables of the kernel, looked at while they are read.
+//!
+//! A host may have 20,000 addresses, of which one is asked for. Through a connection of rtnetlink each of them would
+//! be decoded and kept until the last has come, which takes longer than the kernel needs to tell of them. Here a
+//! message that cannot be wanted is passed over where it lies in the buffer.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::MsgFlags;
+use rtnetlink::packet_core::{
+    NLM_F_DUMP_INTR, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use super::netlink::{Refusal, make_strict, refusal};
+use crate::deadline::Deadline;
+
+/// More than the kernel puts into one datagram of a dump.
+const DATAGRAM: usize = 65536;
+
+/// Message types below this one are netlink's own (`NLMSG_MIN_TYPE`).
+const FIRST_OBJECT: u16 = 16;
+
+/// Asks once for all objects that match `question`. An object without what `wanted` looks for in its bytes is left out.
+///
+/// # Errors
+/// The kernel's refusal, or a table that changed meanwhile; none if the deadline passes.
+pub(super) fn read(
+    question: &NetlinkMessage<RouteNetlinkMessage>,
+    wanted: &dyn Fn(&[u8]) -> bool,
+    deadline: &Deadline,
+) -> Result<Option<Vec<RouteNetlinkMessage>>, Refusal> {
+    // A socket of its own: nothing of a dump that was given up can be taken for a part of the next one.
+    let socket = ask(question).map_err(|error| Refusal::Broken(error.to_string()))?;
+    let mut gathered = Gathered::default();
+    let mut datagram = Vec::with_capacity(DATAGRAM);
+    while !gathered.ended {
+        datagram.clear();
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+        match socket.recv(&mut datagram, flags.bits()) {
+            Ok(length) if length > datagram.len() => {
+                return Err(Refusal::Broken("an answer of the kernel is too long".to_owned()));
+            }
+            Ok(_) => gathered.take_all(&datagram, wanted)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if !answers(&socket, deadline) {
+                    return Ok(None);
+                }
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                return Err(Refusal::Inconsistent);
+            }
+            Err(error) => return Err(Refusal::Broken(error.to_string())),
+        }
+    }
+    gathered.finish().map(Some)
+}
+
+fn ask(question: &NetlinkMessage<RouteNetlinkMessage>) -> io::Result<Socket> {
+    let socket = Socket::new(NETLINK_ROUTE)?;
+    make_strict(&socket);
+    let mut bytes = vec![0; question.buffer_len()];
+    question.serialize(&mut bytes);
+    socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+    Ok(socket)
+}
+
+/// Waits for the kernel; whether it has something before the deadline.
+fn answers(socket: &Socket, deadline: &Deadline) -> bool {
+    let left = deadline.left_with_reserve().as_millis();
+    let left = u16::try_from(left).unwrap_or(u16::MAX);
+    let mut waited = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    left > 0 && !matches!(poll(&mut waited, PollTimeout::from(left)), Ok(0))
+}
+
+/// What came of an answer so far.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    objects: Vec<RouteNetlinkMessage>,
+    inconsistent: bool,
+    ended: bool,
+}
+
+impl Gathered {
+    fn take_all(&mut self, datagram: &[u8], wanted: &dyn Fn(&[u8]) -> bool) -> Result<(), Refusal> {
+        let mut rest = datagram;
+        while let Ok(message) = NetlinkBuffer::new_checked(rest) {
+            let length = message.length() as usize;
+            if message.message_type() < FIRST_OBJECT || wanted(message.payload()) {
+                // As in a connection, an object that cannot be understood is passed over.
+                if let Ok(message) = NetlinkMessage::deserialize(&rest[..length]) {
+                    self.take(message)?;
+                }
+            } else {
+                self.inconsistent |= message.flags() & NLM_F_DUMP_INTR != 0;
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Takes one message.
+    ///
+    /// # Errors
+    /// It is a refusal.
+    pub fn take(&mut self, answer: NetlinkMessage<RouteNetlinkMessage>) -> Result<(), Refusal> {
+        let NetlinkHeader { flags, .. } = answer.header;
+        self.inconsistent |= flags & NLM_F_DUMP_INTR != 0;
+        match answer.payload {
+            NetlinkPayload::InnerMessage(object) => self.objects.push(object),
+            NetlinkPayload::Error(error) => match error.code {
+                None => self.ended = true,
+                Some(_) => return Err(refusal(&error, flags)),
+            },
+            // A dump that breaks off says so at its end.
+            NetlinkPayload::Done(done) if done.code < 0 => {
+                let errno = Errno::from_raw(-done.code);
+                return Err(Refusal::Kernel { errno, explanation: None });
+            }
+            NetlinkPayload::Done(_) => self.ended = true,
+            NetlinkPayload::Overrun(_) => return Err(Refusal::Inconsistent),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// All objects, if there is nothing more to come.
+    ///
+    /// # Errors
+    /// The answer is not whole.
+    pub fn finish(self) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+        match (self.ended, self.inconsistent) {
+            (true, false) => Ok(self.objects),
+            (true, true) => Err(Refusal::Inconsistent),
+            (false, _) => {
+                Err(Refusal::Broken("the netlink socket ended before the answer did".to_owned()))
+            }
+        }
+    }
+}

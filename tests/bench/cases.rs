@@ -1,0 +1,134 @@
+//! What is measured: agents with their parameters, and the addresses that they are given.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The directory of the shell agents.
+const SHELL: &str = "/usr/lib/ocf/resource.d/heartbeat";
+
+/// An address family. The networks are those set apart for measurements (RFC 2544, RFC 5180).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// The address with that number on `eth0`, and its prefix length.
+    pub fn address(self, number: u32) -> String {
+        match self {
+            Self::V4 => format!("198.18.{}.{}/16", number / 250, number % 250 + 1),
+            // All in one solicited-node multicast group: joining 20,000 of them would take a minute.
+            Self::V6 => format!("2001:2:0:0:{number:x}::1/64"),
+        }
+    }
+
+    fn virtual_address(self, side: Side) -> &'static str {
+        match (self, side) {
+            (Self::V4, Side::Ours) => "198.18.255.10",
+            (Self::V4, Side::Shell) => "198.18.255.11",
+            (Self::V6, Side::Ours) => "2001:2::ffff:0:0:a",
+            (Self::V6, Side::Shell) => "2001:2::ffff:0:0:b",
+        }
+    }
+}
+
+/// Whose agent it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Ours,
+    Shell,
+}
+
+/// An agent with parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// How the tables call it.
+    pub label: &'static str,
+    /// Its name.
+    pub agent: &'static str,
+    /// The family of its address, and the parameter with it.
+    pub address: Option<(Family, &'static str)>,
+    /// The other parameters.
+    pub parameters: &'static [(&'static str, &'static str)],
+    /// Whether the look for an address conflict can be turned off.
+    pub conflict_check: bool,
+}
+
+const PLACED: &[(&str, &str)] = &[("nic", "eth0"), ("cidr_netmask", "16")];
+
+/// All that is measured. The first is the one of the budget.
+pub const ALL: [Case; 7] = [
+    Case {
+        label: "IPaddr2 (nic, cidr_netmask)",
+        agent: "IPaddr2",
+        address: Some((Family::V4, "ip")),
+        parameters: PLACED,
+        conflict_check: true,
+    },
+    Case {
+        label: "IPaddr2 (only ip)",
+        agent: "IPaddr2",
+        address: Some((Family::V4, "ip")),
+        parameters: &[],
+        conflict_check: true,
+    },
+    Case {
+        label: "IPaddr",
+        agent: "IPaddr",
+        address: Some((Family::V4, "ip")),
+        parameters: PLACED,
+        conflict_check: false,
+    },
+    Case {
+        label: "IPv6addr",
+        agent: "IPv6addr",
+        address: Some((Family::V6, "ipv6addr")),
+        parameters: &[("nic", "eth0"), ("cidr_netmask", "64")],
+        conflict_check: false,
+    },
+    plain("Dummy", &[]),
+    plain("Stateful", &[]),
+    plain("Delay", &[("startdelay", "0"), ("stopdelay", "0"), ("mondelay", "0")]),
+];
+
+const fn plain(agent: &'static str, parameters: &'static [(&'static str, &'static str)]) -> Case {
+    Case { label: agent, agent, address: None, parameters, conflict_check: false }
+}
+
+/// The names of the agents.
+pub fn agents() -> BTreeSet<&'static str> {
+    ALL.iter().map(|case| case.agent).collect()
+}
+
+impl Case {
+    /// A call as Pacemaker makes it, with a log file and without a logging daemon.
+    pub fn call(&self, side: Side, action: &str, links: &Path) -> Command {
+        let directory = if side == Side::Ours { links } else { Path::new(SHELL) };
+        let mut command = Command::new(directory.join(self.agent));
+        command.arg(action).env_clear().stdin(Stdio::null());
+        command.envs([
+            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("OCF_ROOT", "/usr/lib/ocf"),
+            ("OCF_RA_VERSION_MAJOR", "1"),
+            ("OCF_RA_VERSION_MINOR", "1"),
+            ("OCF_RESOURCE_TYPE", self.agent),
+            ("OCF_RESOURCE_CLASS", "ocf"),
+            ("OCF_RESOURCE_INSTANCE", if side == Side::Ours { "ours" } else { "shell" }),
+            ("HA_LOGFACILITY", "none"),
+            ("HA_LOGFILE", "/run/bench/log"),
+            ("OCF_RESKEY_CRM_meta_timeout", "60000"),
+        ]);
+        if action == "monitor" {
+            command.env("OCF_RESKEY_CRM_meta_interval", "10000");
+        }
+        if let Some((family, name)) = self.address {
+            command.env(format!("OCF_RESKEY_{name}"), family.virtual_address(side));
+        }
+        for (name, value) in self.parameters {
+            command.env(format!("OCF_RESKEY_{name}"), value);
+        }
+        command
+    }
+}
