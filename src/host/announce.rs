@@ -148,7 +148,8 @@ fn network() -> Result<Net> {
 /// # Errors
 /// A privilege is missing, or the interface is gone.
 pub fn socket(index: u32, ip: IpAddr) -> Result<PacketSocket> {
-    let ethertype = if ip.is_ipv4() { arp::ETHERTYPE } else { ndisc::ETHERTYPE };
+    // Nothing is listened to for IPv6: with no type the socket receives nothing, and the frame names its own.
+    let ethertype = if ip.is_ipv4() { arp::ETHERTYPE } else { 0 };
     PacketSocket::bind(index, ethertype)
         .doing(|| format!("open a packet socket on interface number {index} to announce {ip}"))
 }
