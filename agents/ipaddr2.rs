@@ -135,7 +135,8 @@ params! {
 
         /// Whether start leaves the announcements after the first to a process of its own
         ///
-        /// `false` makes start last until the last one is sent: `arp_count` times `arp_interval`.
+        /// `false` makes start last until the last one is sent, `arp_count` times `arp_interval`, or until its timeout is
+        /// nearly over.
         arp_bg: Option<Flag> { reloadable: true },
 
         /// Program that sends announcements
