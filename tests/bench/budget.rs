@@ -40,13 +40,16 @@ pub fn lines(results: &Results) -> Vec<Line> {
     lines
 }
 
+/// On a busy machine both wait for a processor longer than they run, which makes their wall times alike: so the CPU
+/// counts as well.
 fn time(row: &Row) -> Line {
-    let times = ratio(&row.ours, &row.noop);
+    let wall = ratio(&row.ours, &row.noop, |sample| sample.wall);
+    let cpu = ratio(&row.ours, &row.noop, |sample| sample.cpu);
     Line {
-        what: "wall time, in those of a static C program that does nothing".to_owned(),
+        what: "wall time and CPU, in those of a static C program that does nothing".to_owned(),
         limit: "2.5".to_owned(),
-        measured: short(times),
-        met: times <= 2.5,
+        measured: format!("{}, {}", short(wall), short(cpu)),
+        met: wall <= 2.5 && cpu <= 2.5,
     }
 }
 

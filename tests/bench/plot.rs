@@ -140,7 +140,7 @@ fn bars(results: &Results, case: &Case, action: &str, addresses: u32, label: &st
         label: label.to_owned(),
         ours: median(&row.ours, |sample| sample.wall),
         shell: median(&row.shell, |sample| sample.wall),
-        times: ratio(&row.shell, &row.ours),
+        times: ratio(&row.shell, &row.ours, |sample| sample.wall),
     })
 }
 

@@ -78,7 +78,8 @@ fn conditions(results: &Results, machine: &Machine) -> String {
 }
 
 const HOW: &str = "\
-- ocfbox, the shell agent and the program that does nothing run in turn, again and again. Times are medians, with the \
+- The shell agent, ocfbox and the program that does nothing run in turn, again and again; the latter two change places \
+each time, because whoever comes after a shell finds the caches full of other things. Times are medians, with the \
 10th and the 90th percentile behind them; ratios are medians of ratios within one turn, so that a busy moment of the \
 machine falls on both sides. The clock runs from before posix_spawn until after wait4.
 - CPU and peak memory are what wait4 reports: the sum of, and the largest of, all processes that were waited for. Peak \
@@ -122,8 +123,8 @@ fn table(rows: &[&Row]) -> String {
             },
             spread(&row.ours),
             spread(&row.shell),
-            short(ratio(&row.shell, &row.ours)),
-            short(ratio(&row.ours, &row.noop)),
+            short(ratio(&row.shell, &row.ours, |sample| sample.wall)),
+            short(ratio(&row.ours, &row.noop, |sample| sample.wall)),
             short(median(&row.ours, |sample| sample.cpu)),
             short(median(&row.shell, |sample| sample.cpu)),
             calls(|calls| calls.execs),

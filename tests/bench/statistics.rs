@@ -24,7 +24,7 @@ pub fn median(samples: &[Sample], column: fn(&Sample) -> f64) -> f64 {
 }
 
 /// The median of `above` to `below`, each pair measured one after the other, so that a busy moment falls on both.
-pub fn ratio(above: &[Sample], below: &[Sample]) -> f64 {
+pub fn ratio(above: &[Sample], below: &[Sample], column: fn(&Sample) -> f64) -> f64 {
     let pairs = above.iter().zip(below);
-    quantile(pairs.map(|(above, below)| above.wall / below.wall).collect(), 0.5)
+    quantile(pairs.map(|(above, below)| column(above) / column(below)).collect(), 0.5)
 }
