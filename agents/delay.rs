@@ -100,7 +100,11 @@ impl Agent for Delay {
 
     fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
         let runs = state(cx).read()?.is_some();
-        if runs && cx.interval_ms > 0 && !pause(self.0.mondelay.get(), cx) {
+        if runs
+            && cx.action == Action::Monitor
+            && !cx.is_probe()
+            && !pause(self.0.mondelay.get(), cx)
+        {
             return Err(Error::Failed(format!(
                 "mondelay={} s does not fit into the action's timeout of {} s; raise the timeout of monitor",
                 self.0.mondelay.get().as_secs_f64(),

@@ -9,7 +9,7 @@ use crate::action::Action;
 use crate::agent::{Agent, Cx, Status};
 use crate::error::{Error, Result};
 use crate::host::address::broadcast;
-use crate::param::values::{Count, Flag, InterfaceWithLabel, Label, Netmask, Text};
+use crate::param::values::{Broadcast, Count, Flag, InterfaceWithLabel, Label, Netmask, Text};
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
 use crate::vip::{self, Announce, Labelled, Wanted};
@@ -43,7 +43,7 @@ params! {
         /// Without effect: the alias is the next free of `eth0:0`, `eth0:1` and so on.
         iflabel: Option<Label>,
 
-        /// The loopback interface has the address while it is stopped here
+        /// LVS: take the address off the loopback interface while it is up
         ///
         /// For the directors of a Linux Virtual Server that are real servers too: start takes the address off the
         /// loopback interface, stop puts it back as it was.
@@ -94,27 +94,18 @@ impl IpAddr {
     fn wanted(&self) -> Wanted {
         let own = &self.0;
         Wanted {
-            ip: AnyIp::V4(own.ip),
             nic: own.nic.as_ref().map(|nic| nic.name.clone()),
             prefix: own.cidr_netmask.map(Netmask::length),
-            broadcast: own.broadcast.map(crate::param::values::Broadcast::Address),
+            broadcast: own.broadcast.map(Broadcast::Address),
             label: Labelled::NextAlias,
-            protocol: None,
-            nodad: false,
-            noprefixroute: false,
-            preferred: None,
             lvs: own.lvs_support.is_set(),
-            source_label: None,
-            flush_routes: false,
-            check_link: true,
-            conflict_check: true,
             announce: Announce {
                 count: own.ARP_REPEAT.get(),
                 interval: Duration::from_millis(u64::from(own.ARP_INTERVAL_MS.get())),
                 background: own.ARP_BACKGROUND.is_set(),
                 refresh: 0,
             },
-            namespace: None,
+            ..Wanted::of(AnyIp::V4(own.ip))
         }
     }
 

@@ -58,7 +58,7 @@ params! {
         /// together have at most 15 characters. Monitor fails if the address has another label.
         iflabel: Option<Label>,
 
-        /// The loopback interface has the address while it is stopped here
+        /// LVS: take the address off the loopback interface while it is up
         ///
         /// For the directors of a Linux Virtual Server that are real servers too: start takes the address off the
         /// loopback interface, stop puts it back as it was.
@@ -112,7 +112,8 @@ params! {
 
         /// Each clone instance has an address of its own
         ///
-        /// Adds the number of the instance to the last octet of an IPv4 address. The clone must be globally unique.
+        /// Adds the number of the instance, counted from 0, to the last octet of the address. IPv4 only; the clone must
+        /// be globally unique.
         unique_clone_address: Flag = "false",
 
         /// Pause between two announcements, in milliseconds
@@ -134,7 +135,8 @@ params! {
 
         /// Whether start leaves the announcements after the first to a process of its own
         ///
-        /// `false` makes start last until the last one is sent: `arp_count` times `arp_interval`.
+        /// `false` makes start last until the last one is sent, `arp_count` times `arp_interval`, or until its timeout is
+        /// nearly over.
         arp_bg: Option<Flag> { reloadable: true },
 
         /// Program that sends announcements
@@ -176,12 +178,14 @@ params! {
 
         /// IPv6: how long the address is preferred as a source
         ///
-        /// `forever`, or a number of seconds. With `0` connections that this host opens never have it as their source.
+        /// `forever`, or a number of seconds. With `0` the kernel chooses another address as the source of connections that
+        /// this host opens, as long as there is one.
         preferred_lft: Lifetime = "forever",
 
         /// Network namespace
         ///
-        /// The name of one that `ip netns` lists: the address is brought up in it.
+        /// The name of one that `ip netns` lists: the address is brought up in it. Do not delete the name while the
+        /// resource runs: nobody could find the namespace again, and it counts as stopped.
         network_namespace: Option<NamespaceName>,
 
         /// Fail when the interface has no link
@@ -299,6 +303,11 @@ impl IpAddr2 {
         let wrong = |why: &str| {
             Err(Error::Configured { name: "unique_clone_address", why: why.to_owned() })
         };
+        if unique && self.0.ip.is_ipv6() {
+            return wrong(
+                "is for IPv4 only, and ip is an IPv6 address; make a resource for each address",
+            );
+        }
         if unique && cx.environment.meta("globally_unique").is_none_or(|word| !is_true(word)) {
             return wrong(
                 "needs a globally unique clone; set the clone's meta attribute globally-unique=true",
@@ -366,7 +375,6 @@ impl Agent for IpAddr2 {
             );
             return Err(Error::Configured { name: "proto", why });
         }
-        wanted.check_label()?;
         wanted.advise(cx);
         for name in self.without_effect() {
             cx.log.warn(&format!("parameter {name} has no effect"));

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::param::values::{InterfaceName, Ipv6WithPrefix, Netmask};
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
-use crate::vip::{self, Announce, Labelled, Wanted};
+use crate::vip::{self, Announce, Wanted};
 
 params! {
     pub struct Params {
@@ -48,28 +48,16 @@ impl Ipv6Addr {
         let own = &self.0;
         let prefix = own.cidr_netmask.map(Netmask::length).or(own.ipv6addr.prefix);
         Wanted {
-            ip: IpAddr::V6(own.ipv6addr.address),
             nic: own.nic.clone(),
             // The compiled agent takes 0 for "not given".
             prefix: prefix.filter(|length| *length > 0),
-            broadcast: None,
-            label: Labelled::Plain,
-            protocol: None,
-            nodad: false,
-            noprefixroute: false,
-            preferred: None,
-            lvs: false,
-            source_label: None,
-            flush_routes: false,
-            check_link: true,
-            conflict_check: true,
             announce: Announce {
                 count: 5,
                 interval: Duration::from_secs(1),
                 background: true,
                 refresh: 0,
             },
-            namespace: None,
+            ..Wanted::of(IpAddr::V6(own.ipv6addr.address))
         }
     }
 }

@@ -112,7 +112,7 @@ impl Agent for Stateful {
     };
 
     fn start(&self, cx: &Cx<'_>) -> Result<()> {
-        if self.role(cx)?.as_deref() == Some(PROMOTED) {
+        if matches!(self.role(cx)?.as_deref(), Some(PROMOTED | "master")) {
             return Err(Error::Failed(
                 "cannot start: it is running and promoted; demote it first".to_owned(),
             ));
@@ -131,8 +131,9 @@ impl Agent for Stateful {
     fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
         match self.role(cx)?.as_deref() {
             None => Ok(Status::NotRunning),
-            Some(PROMOTED) => Ok(Status::RunningPromoted),
-            Some(UNPROMOTED) => Ok(Status::Running),
+            // The second words are those of the shell agent, whose place this one may have taken meanwhile.
+            Some(PROMOTED | "master") => Ok(Status::RunningPromoted),
+            Some(UNPROMOTED | "slave") => Ok(Status::Running),
             Some(other) => Err(Error::Failed(format!(
                 "the state file {} has neither {PROMOTED} nor {UNPROMOTED} but {:?}",
                 self.state(cx).path().display(),

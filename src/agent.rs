@@ -201,7 +201,10 @@ fn perform<A: Agent>(cx: &Cx<'_>) -> Result<Outcome> {
     match cx.action {
         Action::Stop | Action::Demote | Action::Monitor | Action::Status => {
             match A::Params::parse(Source::lenient(cx.environment.variables())) {
-                Ok(params) => act_leniently(&A::from(params), cx),
+                Ok(params) => match act_leniently(&A::from(params), cx) {
+                    Err(error @ Error::Configured { .. }) => Ok(nothing_can_run(cx, &error)),
+                    other => other,
+                },
                 Err(error) => Ok(nothing_can_run(cx, &error)),
             }
         }
@@ -213,7 +216,7 @@ fn perform<A: Agent>(cx: &Cx<'_>) -> Result<Outcome> {
     }
 }
 
-/// Without its required parameters no resource can have been started, so nothing of it can be here.
+/// With parameters that are wrong on every node no resource can have been started, so nothing of it can be here.
 fn nothing_can_run(cx: &Cx<'_>, error: &Error) -> Outcome {
     cx.log.warn(&format!("{error}; so nothing can have been started"));
     if cx.action == Action::Stop || cx.action == Action::Demote {
@@ -234,7 +237,7 @@ fn act_leniently<A: Agent>(agent: &A, cx: &Cx<'_>) -> Result<Outcome> {
 /// A recurring monitor that would say "not running" looks again, so that one bad look moves no resource.
 fn looked_at_twice<A: Agent>(agent: &A, cx: &Cx<'_>) -> Result<Status> {
     let status = agent.monitor(cx)?;
-    if status != Status::NotRunning || cx.interval_ms == 0 {
+    if status != Status::NotRunning || cx.is_probe() {
         return Ok(status);
     }
     crate::trace_note!("not running; looking again");

@@ -6,6 +6,7 @@
 //! | 0, 1 | stop and demote |
 //! | 0, 1, 2, 4, 5, 6 | everything else |
 //! | 3 | an action that the agent does not declare |
+//! | 2 | any action, to a caller that speaks OCF and does not name the resource |
 //!
 //! A 2 to 6 from monitor would ban the resource from this node or from all; a stop that fails for a parameter which
 //! it does not need would fence the node.
@@ -15,6 +16,10 @@
 use crate::action::Action;
 use crate::agent::{Outcome, Status};
 use crate::error::{Error, OcfCode};
+
+/// The answer to a caller that speaks OCF and does not name the resource (OCF API 1.1, "Parameter Passing"): it is
+/// broken, and nothing that it would conclude from another code can be trusted.
+pub const UNNAMED: OcfCode = OcfCode::Arguments;
 
 /// The exit code of an action that came to `outcome`.
 #[must_use]

@@ -27,6 +27,16 @@ impl Environment {
         self.variables.push((name, value.into()));
     }
 
+    /// Forgets what an OCF caller would have set: this one is none, and inherited them from somebody.
+    pub fn forget_ocf(&mut self) {
+        self.variables.retain(|(key, _)| {
+            let name = key.as_encoded_bytes();
+            let kept =
+                [b"OCF_TRACE_RA".as_slice(), b"OCF_TRACE_FILE", b"OCF_TESTER_FAIL_HAVE_BINARY"];
+            !name.starts_with(b"OCF_") || kept.contains(&name)
+        });
+    }
+
     /// All variables.
     #[must_use]
     pub fn variables(&self) -> &[(OsString, OsString)] {

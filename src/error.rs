@@ -105,6 +105,15 @@ impl Error {
         one_line(&self.to_string(), 199)
     }
 
+    /// This error, and after it what else went wrong.
+    #[must_use]
+    pub fn and(self, others: Vec<Self>) -> Self {
+        if others.is_empty() {
+            return self;
+        }
+        Self::Several(std::iter::once(self).chain(others).collect())
+    }
+
     /// Nothing if `errors` is empty, else all of them as one error.
     ///
     /// # Errors
@@ -135,7 +144,7 @@ pub fn one_line(text: &str, limit: usize) -> String {
 
 /// Adds what was being done to an error of the operating system.
 pub trait Doing<T> {
-    /// `cannot <what>: <cause>`; a refused privilege becomes [`Error::NotPermitted`].
+    /// `cannot <what>: <cause>`; what is refused to others than root becomes [`Error::NotPermitted`].
     ///
     /// # Errors
     /// The same error with its context.
@@ -147,12 +156,12 @@ impl<T, E: Into<io::Error>> Doing<T> for std::result::Result<T, E> {
         self.map_err(|error| {
             let error: io::Error = error.into();
             let what = what();
-            match error.raw_os_error() {
-                Some(libc::EPERM | libc::EACCES) => Error::NotPermitted(format!(
-                    "cannot {what}: {}; run it as root, with CAP_NET_ADMIN and CAP_NET_RAW",
-                    cause(&error)
-                )),
-                _ => Error::Failed(format!("cannot {what}: {}", cause(&error))),
+            let refused = matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES));
+            // To tell root to be root helps nobody.
+            if refused && !nix::unistd::geteuid().is_root() {
+                Error::NotPermitted(format!("cannot {what}: {}; run it as root", cause(&error)))
+            } else {
+                Error::Failed(format!("cannot {what}: {}", cause(&error)))
             }
         })
     }

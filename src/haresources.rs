@@ -22,6 +22,7 @@ pub fn apply(
     if arguments.len() < pattern.required || arguments.len() > pattern.arguments.len() {
         return Err(format!("{agent} takes other arguments: {}", line(agent, pattern)));
     }
+    environment.forget_ocf();
     let mut instance = OsString::from(agent);
     for (names, argument) in pattern.arguments.iter().zip(&arguments) {
         let mut values = argument.as_bytes().split(|byte| *byte == b'/');

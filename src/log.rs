@@ -2,20 +2,23 @@
 
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use nix::fcntl::OFlag;
 
+use crate::deadline::Deadline;
 use crate::environment::Environment;
 use crate::error::one_line;
+use crate::host::program;
 
 /// How much a message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +78,9 @@ const FACILITIES: [(&str, u8); 20] = [
     ("local7", 23),
 ];
 
+/// The facility of who names none, or one that nobody knows.
+const DAEMON: u8 = 3;
+
 /// The log of one invocation.
 #[derive(Debug)]
 pub struct Log<'a> {
@@ -82,6 +88,7 @@ pub struct Log<'a> {
     tag: String,
     /// A person called: messages belong on the terminal.
     terminal: bool,
+    logd_failed: Cell<bool>,
 }
 
 impl<'a> Log<'a> {
@@ -92,7 +99,12 @@ impl<'a> Log<'a> {
             || format!("{agent}({})[{}]", one_line(instance, 64), std::process::id()),
             |tag| one_line(tag, 128),
         );
-        Self { environment, tag, terminal: std::io::stdin().is_terminal() }
+        Self {
+            environment,
+            tag,
+            terminal: std::io::stdin().is_terminal(),
+            logd_failed: Cell::new(false),
+        }
     }
 
     /// Something failed.
@@ -137,13 +149,15 @@ impl<'a> Log<'a> {
             return;
         }
         let facility = self.environment.text("HA_LOGFACILITY").filter(|name| *name != "none");
-        let file = self.environment.get("HA_LOGFILE").filter(|_| severity != Severity::Debug);
-        match facility.map(|name| FACILITIES.iter().find(|(known, _)| *known == name)) {
-            Some(Some((_, number))) => syslog(*number, severity, &self.tag, &message),
-            Some(None) => syslog(3, severity, &self.tag, &message),
-            None if file.is_none() => syslog(3, severity, &self.tag, &message),
-            None => {}
+        let file = self.environment.get("HA_LOGFILE");
+        let debug_log = self.environment.get("HA_DEBUGLOG");
+        let debugs = severity == Severity::Debug;
+        let elsewhere = if debugs { debug_log.is_some() } else { file.is_some() };
+        if facility.is_some() || !elsewhere {
+            let known = FACILITIES.iter().find(|(name, _)| facility == Some(name));
+            syslog(known.map_or(DAEMON, |(_, number)| *number), severity, &self.tag, &message);
         }
+        let file = file.filter(|_| !debugs);
         if let Some(file) = file {
             append(file, &format!("{}{}:    {message}\n", self.date(), self.tag));
         }
@@ -153,18 +167,17 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Heartbeat's logging daemon, where the administrator chose it.
+    /// Heartbeat's logging daemon, where the administrator chose it. One that hangs is not asked again.
     fn to_logd(&self, message: &str) -> bool {
         let wanted = self.environment.get("HA_LOGD").is_some_and(|value| value == "yes")
             || self.environment.is_true("HA_use_logd");
-        wanted
-            && Command::new("ha_logger")
-                .args(["-t", &self.tag, message])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success())
+        if !wanted || self.logd_failed.get() {
+            return false;
+        }
+        let soon = Deadline::after(Duration::from_millis(500));
+        let told = program::run(self.environment, "ha_logger", &["-t", &self.tag, message], &soon);
+        self.logd_failed.set(told.is_err());
+        told.is_ok()
     }
 
     fn date(&self) -> String {
@@ -193,7 +206,7 @@ fn stderr(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// One datagram to the system log, in the form that syslog(3) writes. A log that is full or absent delays nobody.
+/// One datagram to the system log, which adds the time itself. A log that is full or absent delays nobody.
 fn syslog(facility: u8, severity: Severity, tag: &str, message: &str) {
     let send = || {
         let socket = UnixDatagram::unbound()?;

@@ -50,22 +50,23 @@ pub fn run(
         print(described, action, environment);
         return OcfCode::Success;
     }
+    let deadline = Deadline::of(environment, advertised(described, action));
+    backstop(&deadline);
     let instance = match instance(environment) {
         Ok(instance) => instance,
         Err(error) => {
             Log::new(environment, described.agent.name, "unnamed").exit_reason(&error.reason());
-            return OcfCode::Arguments;
+            return contract::UNNAMED;
         }
     };
     let log = Log::new(environment, described.agent.name, &instance);
     if let Err(why) = trace::open(environment, described.agent.name, &instance, action.name()) {
         log.warn(&why);
     }
-    let cx = context(described, action, instance, environment, &log);
+    let cx = context(described, action, instance, environment, &log, deadline);
     if matches!(action, Action::Start | Action::ValidateAll) {
         advise(described, &cx);
     }
-    backstop(&cx.deadline);
     let outcome = (entry.perform)(&cx);
     let code = contract::code(action, &outcome);
     report(&cx, &outcome, code, caller);
@@ -117,14 +118,19 @@ fn instance(environment: &Environment) -> Result<String, Error> {
     Ok("default".to_owned())
 }
 
+/// The action's advertised timeout in seconds.
+fn advertised(described: &Described, action: Action) -> u32 {
+    described.agent.action(action).map_or(DEFAULT_TIMEOUT, |spec| spec.timeout)
+}
+
 fn context<'a>(
     described: &Described,
     action: Action,
     instance: String,
     environment: &'a Environment,
     log: &'a Log<'a>,
+    deadline: Deadline,
 ) -> Cx<'a> {
-    let advertised = described.agent.action(action).map_or(DEFAULT_TIMEOUT, |spec| spec.timeout);
     let interval_ms = match action {
         Action::Monitor => {
             environment.meta("interval").and_then(|text| text.parse().ok()).unwrap_or(0)
@@ -138,7 +144,7 @@ fn context<'a>(
         interval_ms,
         second_look: false,
         environment,
-        deadline: Deadline::of(environment, advertised),
+        deadline,
         log,
         state: StateDirectory::new(environment.state_directory()),
     }
@@ -164,10 +170,11 @@ fn level(described: &Described, action: Action, environment: &Environment) -> u3
 
 /// Tells of parameters that have no effect or have a better name.
 fn advise(described: &Described, cx: &Cx<'_>) {
+    let silent = cx.environment.is_true("OCF_RESKEY_ignore_deprecation");
     for name in cx.environment.parameters() {
         match described.param(&name) {
             Some(param) => {
-                if let Some(better) = param.replaced_by {
+                if let (Some(better), false) = (param.replaced_by, silent) {
                     cx.log.warn(&format!("parameter {name} is deprecated; use {better}"));
                 }
             }
@@ -216,7 +223,7 @@ fn report(cx: &Cx<'_>, outcome: &Result<Outcome, Error>, code: OcfCode, caller: 
     match caller {
         Caller::Ocf => {}
         Caller::Haresources => {
-            let _ = writeln!(words, "{}", haresources_words(cx.action, outcome, code));
+            let _ = writeln!(words, "{}", haresources_words(cx, outcome, code));
         }
         Caller::Person => {
             let _ = writeln!(words, "{}", person_words(cx.action, outcome));
@@ -235,9 +242,13 @@ fn state_word(outcome: &Result<Outcome, Error>) -> &'static str {
 
 /// ResourceManager takes any output with `running` or `OK` for "this node has the resource", so that a failed one
 /// must have neither.
-fn haresources_words(action: Action, outcome: &Result<Outcome, Error>, code: OcfCode) -> String {
-    match (action, outcome) {
-        (_, Err(_)) => format!("ERROR: exit code {}, see the log", code.number()),
+fn haresources_words(cx: &Cx<'_>, outcome: &Result<Outcome, Error>, code: OcfCode) -> String {
+    match (cx.action, outcome) {
+        (action, Err(_)) => format!(
+            "ERROR: {action} of {} failed with exit code {}; the reason is in the log",
+            cx.instance,
+            code.number()
+        ),
         (Action::Monitor | Action::Status, Ok(_)) => match state_word(outcome) {
             "running" => "INFO: running, OK".to_owned(),
             word => format!("INFO: {word}"),
@@ -253,5 +264,51 @@ fn person_words(action: Action, outcome: &Result<Outcome, Error>) -> String {
         (Action::Start, Ok(_)) => "started".to_owned(),
         (Action::Stop, Ok(_)) => "stopped".to_owned(),
         (_, Ok(_)) => format!("{action}: done"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{ActionSpec, AgentSpec};
+
+    const LEVELS: Described = Described {
+        agent: AgentSpec {
+            name: "Example",
+            short: "",
+            long: "",
+            actions: &[
+                ActionSpec::new(Action::Monitor, 20).depth(0),
+                ActionSpec::new(Action::Monitor, 20).depth(10),
+                ActionSpec::new(Action::Monitor, 20).depth(20),
+            ],
+            haresources: None,
+        },
+        params: &[],
+    };
+
+    /// OCF API 1.1, "Check Levels": a level that the agent does not have falls back to the next lower one.
+    #[test]
+    fn a_check_level_falls_back_to_one_that_there_is() {
+        let cases = [
+            (Action::Monitor, None, 0),
+            (Action::Monitor, Some("9"), 0),
+            (Action::Monitor, Some("10"), 10),
+            (Action::Monitor, Some("19"), 10),
+            (Action::Monitor, Some("999"), 20),
+            (Action::Monitor, Some("deep"), 0),
+            (Action::ValidateAll, Some("9"), 0),
+            (Action::ValidateAll, Some("20"), 10),
+            (Action::Start, Some("20"), 0),
+        ];
+        for (action, wanted, expected) in cases {
+            for name in ["OCF_CHECK_LEVEL", "OCF_RESKEY_OCF_CHECK_LEVEL"] {
+                let mut environment = Environment::default();
+                if let Some(wanted) = wanted {
+                    environment.set(name, wanted);
+                }
+                assert_eq!(level(&LEVELS, action, &environment), expected, "{action} {wanted:?}");
+            }
+        }
     }
 }

@@ -5,7 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -75,11 +76,20 @@ pub struct Lock {
     _held: Flock<File>,
 }
 
-/// `name` as the name of a file: no slashes, not hidden, not too long.
+/// `name` as the name of a file: no slashes, not hidden; and where it is too long, cut and told apart by a hash.
 fn file_name(name: &str) -> String {
-    let safe: String =
-        name.chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).take(120).collect();
-    if safe.starts_with('.') { format!("_{safe}") } else { safe }
+    const LONGEST: usize = 120;
+    let mut safe = name.replace(['/', '\0'], "_");
+    if safe.starts_with('.') {
+        safe.insert(0, '_');
+    }
+    if safe.len() > LONGEST {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        safe.truncate(safe.floor_char_boundary(LONGEST - 17));
+        safe = format!("{safe}-{:016x}", hasher.finish());
+    }
+    safe
 }
 
 /// One state file.
@@ -115,8 +125,7 @@ impl StateFile {
                 other => other?,
             };
             let about = file.metadata()?;
-            let ours = about.uid() == nix::unistd::geteuid().as_raw();
-            if !about.is_file() || !ours || about.len() > LARGEST {
+            if !about.is_file() || !is_ours(&about) || about.len() > LARGEST {
                 return Err(io::Error::other("it is not a small file of ours; remove it"));
             }
             let mut content = String::new();
@@ -134,6 +143,8 @@ impl StateFile {
         let directory = self.path.parent().unwrap_or(Path::new("/"));
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = directory.join(format!(".{name}.{}.new", std::process::id()));
+        // Whatever is there and is no state of ours, be it a device or somebody's file, stays.
+        self.read()?;
         let write = || -> io::Result<()> {
             make_directory(directory)?;
             let mut file = open_private(
@@ -150,19 +161,27 @@ impl StateFile {
         written.doing(|| format!("write the state file {}", self.path.display()))
     }
 
-    /// Removes it; it need not be there.
+    /// Removes it. It need not be there; and what is there and is no state file of ours stays, since nothing that was
+    /// started can have made it.
     ///
     /// # Errors
     /// It is there and cannot be removed.
     pub fn remove(&self) -> Result<()> {
+        let about = self.path.symlink_metadata();
+        if !about.is_ok_and(|about| about.is_file() && is_ours(&about)) {
+            return Ok(());
+        }
         match std::fs::remove_file(&self.path) {
-            // A read-only file system says so before it says that there is no such file.
-            Err(error) if self.path.symlink_metadata().is_ok() => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).doing(|| format!("remove the state file {}", self.path.display()))
             }
             _ => Ok(()),
         }
     }
+}
+
+fn is_ours(about: &Metadata) -> bool {
+    about.uid() == nix::unistd::geteuid().as_raw()
 }
 
 /// Opens a file that nobody else may read and that must not be a link to another.
@@ -214,8 +233,20 @@ mod tests {
             let reason = state.file(name).read().unwrap_err().reason();
             assert!(reason.contains("read the state file"), "{name}: {reason}");
         }
-        state.file("link").write("x").unwrap();
-        assert!(!directory.path().join("link").is_symlink(), "a link is replaced, not followed");
+        for name in ["link", "directory", "pipe"] {
+            state.file(name).write("x").unwrap_err();
+            state.file(name).remove().unwrap();
+            assert!(directory.path().join(name).symlink_metadata().is_ok(), "{name} stays");
+        }
+    }
+
+    #[test]
+    fn long_names_stay_different() {
+        let long = "ä".repeat(300);
+        let names = [file_name(&long), file_name(&format!("{long}1")), file_name("short")];
+        assert!(names.iter().all(|name| name.len() <= 120));
+        assert_ne!(names[0], names[1]);
+        assert_eq!(names[2], "short");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
+use nix::fcntl::OFlag;
+
 use crate::environment::Environment;
 
 struct Trace {
@@ -42,7 +44,15 @@ pub fn open(
         DirBuilder::new().recursive(true).mode(0o750).create(directory).map_err(why)?;
     }
     let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o640).open(&path).map_err(why)?;
+    // A named pipe without a reader must not stop us.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = options
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags(flags.bits())
+        .open(&path)
+        .map_err(why)?;
     let trace = TRACE.get_or_init(|| Trace { file: Mutex::new(file), begin: Instant::now() });
     if let Ok(mut file) = trace.file.lock() {
         let _ = writeln!(file, "# {agent} {action} of {instance}, process {}", std::process::id());

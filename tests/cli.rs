@@ -368,17 +368,17 @@ fn state_files_that_are_something_else() {
     std::fs::create_dir(&folder).unwrap();
     let garbage = directory.path().join("garbage");
     std::fs::write(&garbage, [0xff; 100]).unwrap();
-    for (name, stop) in [(&link, 0), (&folder, 1), (&garbage, 0)] {
+    for (name, stays) in [(&link, true), (&folder, true), (&garbage, false)] {
         let run = |action: &str| {
             agent(directory.path(), "Dummy").env("OCF_RESKEY_state", name).arg(action).assert()
         };
-        run("monitor").code(1).stderr(one_reason()).stderr(predicate::str::contains("state file"));
-        run("stop").code(stop);
+        let told = predicate::str::contains("state file");
+        run("monitor").code(1).stderr(one_reason()).stderr(told.clone());
+        run("start").code(1).stderr(one_reason()).stderr(told);
+        run("stop").code(0);
+        assert_eq!(name.symlink_metadata().is_ok(), stays, "{}", name.display());
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
     }
-    std::os::unix::fs::symlink(&victim, &link).unwrap();
-    agent(directory.path(), "Dummy").env("OCF_RESKEY_state", &link).arg("start").assert().code(0);
-    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
 }
 
 /// The promotion score goes through `crm_attribute`, the one program that an agent here may run.

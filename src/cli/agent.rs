@@ -12,6 +12,7 @@ use crate::action::Action;
 use crate::agent::Entry;
 use crate::environment::Environment;
 use crate::haresources;
+use crate::log::Log;
 use crate::runtime::{self, Caller, nearest};
 
 /// Exit code of a wrong command line, as clap has it.
@@ -33,10 +34,9 @@ pub(super) fn called_by_cluster(entry: &Entry, called: &Path, words: &[OsString]
             && let Err(why) =
                 haresources::apply(entry.described.agent.name, pattern, arguments, &mut environment)
         {
-            complain(&why);
+            Log::new(&environment, entry.described.agent.name, "haresources").exit_reason(&why);
             return ExitCode::FAILURE;
         }
-        // Heartbeat speaks no OCF: what its environment says of it is somebody else's.
         return code(entry, action.as_deref(), &environment, Caller::Haresources);
     }
     code(entry, first.as_deref(), &environment, Caller::Ocf)

@@ -168,6 +168,15 @@ pub fn contains(network: IpAddr, prefix: u8, ip: IpAddr) -> bool {
     }
 }
 
+/// Whether `ip` means something on one link only (RFC 4291, 2.5.6).
+#[must_use]
+pub const fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
 /// `ip/prefix` with its host bits all one, or all zero.
 #[must_use]
 pub fn broadcast(ip: Ipv4Addr, prefix: u8, ones: bool) -> Ipv4Addr {

@@ -1,7 +1,7 @@
 //! Telling the network where an address is now.
 //!
-//! The first announcement goes out before start returns. The rest is sent by a process of its own that holds nothing
-//! open, is known by no file, and before each packet looks whether the address is still there.
+//! The first announcement goes out before start returns. The rest is sent by a process of its own that holds nothing of
+//! the caller's open, is known by no file, and before each packet looks whether the address is still there.
 
 #![forbid(unsafe_code)]
 
@@ -60,21 +60,54 @@ impl Announcement {
         sent.doing(|| format!("announce {} on {}", self.ip, link.name))
     }
 
-    /// The announcements after the first, each after a pause; ends at once when the address goes.
+    /// The announcements after the first, each after a pause and a look; ends when the address is gone.
     ///
     /// # Errors
     /// A packet could not be sent, or the kernel could not be asked.
     pub fn rest(&self) -> Result<()> {
         let socket = socket(self.index, self.ip)?;
         for _ in 1..self.count {
-            let net = Net::open(Deadline::after(self.interval + Duration::from_secs(20)))?;
-            let gone = |net: &Net| Ok(net.places_of(self.ip, Some(self.index))?.is_empty());
-            if net.wait_until(self.interval, gone)? || gone(&net)? {
+            if !self.pause()? {
                 return Ok(());
             }
-            self.once(&net, &socket)?;
+            self.once(&network()?, &socket)?;
         }
         Ok(())
+    }
+
+    /// The same, but what does not fit before `deadline` is left to a process of its own.
+    ///
+    /// # Errors
+    /// As for [`Self::rest`] and [`Self::rest_detached`].
+    pub fn rest_until(&self, deadline: &Deadline, socket: PacketSocket) -> Result<()> {
+        for sent in 1..self.count {
+            if deadline.left() <= self.interval {
+                let left = Self { count: self.count - sent + 1, ..*self };
+                return left.rest_detached(socket);
+            }
+            if !self.pause()? {
+                return Ok(());
+            }
+            self.once(&network()?, &socket)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the interval; whether the address is still there then. Looks each second, so that nobody has to
+    /// wonder what still announces an address that has gone.
+    fn pause(&self) -> Result<bool> {
+        let mut left = self.interval;
+        loop {
+            let slice = left.min(Duration::from_secs(1));
+            std::thread::sleep(slice);
+            left = left.saturating_sub(slice);
+            if network()?.places_of(self.ip, Some(self.index))?.is_empty() {
+                return Ok(false);
+            }
+            if left.is_zero() {
+                return Ok(true);
+            }
+        }
     }
 
     /// Leaves the announcements after the first to a process of their own.
@@ -105,13 +138,20 @@ impl Announcement {
     }
 }
 
+/// The kernel, for one look.
+fn network() -> Result<Net> {
+    Net::open(Deadline::after(Duration::from_secs(5)))
+}
+
 /// A socket for the announcements of `ip`, and for ARP also for questions and their answers.
 ///
 /// # Errors
 /// A privilege is missing, or the interface is gone.
 pub fn socket(index: u32, ip: IpAddr) -> Result<PacketSocket> {
-    let ethertype = if ip.is_ipv4() { arp::ETHERTYPE } else { ndisc::ETHERTYPE };
-    PacketSocket::bind(index, ethertype).doing(|| format!("speak to the neighbours about {ip}"))
+    // Nothing is listened to for IPv6: with no type the socket receives nothing, and the frame names its own.
+    let ethertype = if ip.is_ipv4() { arp::ETHERTYPE } else { 0 };
+    PacketSocket::bind(index, ethertype)
+        .doing(|| format!("open a packet socket on interface number {index} to announce {ip}"))
 }
 
 /// The six octets of the interface's hardware address.

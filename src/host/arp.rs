@@ -96,7 +96,7 @@ pub struct Patience {
 /// Asks the network whether another host has `ip`: its hardware address, or none if nobody answered.
 ///
 /// A host that asks the same at the same time is about to take the address, so that it counts as well. Frames of a
-/// hardware address in `own` are not another host's.
+/// hardware address that `is_ours` are not another host's.
 ///
 /// # Errors
 /// The question could not be asked, which says nothing about a conflict.
@@ -104,7 +104,7 @@ pub fn who_has(
     socket: &PacketSocket,
     mac: Mac,
     ip: Ipv4Addr,
-    own: &[Mac],
+    is_ours: &mut dyn FnMut(&Mac) -> bool,
     patience: &Patience,
 ) -> io::Result<Option<Mac>> {
     let probe = Packet {
@@ -133,7 +133,7 @@ pub fn who_has(
         if let Some(packet) = received.and_then(|length| Packet::read(buffer.get(..length)?))
             && contradicts(&packet, ip)
             && packet.sender_mac != mac
-            && !own.contains(&packet.sender_mac)
+            && !is_ours(&packet.sender_mac)
         {
             trace_answer!("{} has {ip}", text(&packet.sender_mac));
             return Ok(Some(packet.sender_mac));

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use rtnetlink::packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
+    InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
+    State,
 };
 
 /// What kind of device it is, as far as it matters where addresses belong.
@@ -43,6 +44,8 @@ pub struct Link {
     pub kind: LinkKind,
     /// Index of the device of which this one is a port.
     pub controller: Option<u32>,
+    /// It is a port of a VRF, so that its addresses are in a world of their own.
+    pub in_vrf: bool,
 }
 
 impl Link {
@@ -69,8 +72,11 @@ impl Link {
                 LinkAttribute::PropList(properties) => {
                     link.alt_names = properties.iter().filter_map(alt_name).collect();
                 }
-                LinkAttribute::LinkInfo(info) if info.iter().any(aggregates) => {
-                    link.kind = LinkKind::Aggregate;
+                LinkAttribute::LinkInfo(info) => {
+                    if info.iter().any(aggregates) {
+                        link.kind = LinkKind::Aggregate;
+                    }
+                    link.in_vrf = info.contains(&LinkInfo::PortKind(InfoPortKind::Vrf));
                 }
                 _ => {}
             }
@@ -84,24 +90,34 @@ impl Link {
         self.name == name || self.alt_names.iter().any(|alt| alt == name)
     }
 
+    /// The VRF to which it belongs, if any.
+    #[must_use]
+    pub fn vrf(&self) -> Option<u32> {
+        self.controller.filter(|_| self.in_vrf)
+    }
+
     /// Why no packet leaves through it; none if it works as far as the kernel knows.
     ///
-    /// The carrier decides. The operational state follows it with a delay of up to a second, so that it would call
-    /// a cable that was plugged in just now pulled out (Documentation/networking/operstates.rst).
+    /// The carrier decides between up and down: the operational state follows it with a delay of up to a second, so
+    /// that it would call a cable that was plugged in just now pulled out. States that are no matter of the carrier
+    /// (not authenticated by 802.1X, under test) count (Documentation/networking/operstates.rst).
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        let name = &self.name;
+        let Self { name, operstate, .. } = self;
         if !self.up {
             return Some(format!(
                 "{name} is administratively down; `ip link set {name} up` mends it"
             ));
         }
-        (!self.carrier).then(|| {
-            let state = if self.operstate.is_empty() { "UNKNOWN" } else { &self.operstate };
-            format!(
+        if !self.carrier {
+            let state = if operstate.is_empty() { "UNKNOWN" } else { operstate };
+            return Some(format!(
                 "{name} has no link (state {state}); look at its cable, switch port or lower device"
-            )
-        })
+            ));
+        }
+        let closed =
+            [State::Dormant, State::Testing].iter().any(|state| state.to_string() == *operstate);
+        closed.then(|| format!("{name} has a link that is not open yet (state {operstate})"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The host's kernel, in the verbs of the agents.
 
 pub mod address;
+pub mod addrlabel;
 pub mod announce;
 pub mod arp;
 mod dump;

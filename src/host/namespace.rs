@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::sched::{CloneFlags, setns};
@@ -27,15 +28,24 @@ pub fn enter(name: &NamespaceName) -> Result<bool> {
     match setns(&file, CloneFlags::CLONE_NEWNET) {
         Ok(()) => Ok(true),
         Err(nix::errno::Errno::EINVAL) => Ok(false),
+        Err(nix::errno::Errno::EPERM) => Err(Error::NotPermitted(format!(
+            "cannot enter network namespace {}: Operation not permitted; run it as root, with CAP_SYS_ADMIN",
+            name.as_str()
+        ))),
         Err(error) => Err(error).doing(|| format!("enter network namespace {}", name.as_str())),
     }
 }
 
 /// The error of a start in a namespace that is not here.
 #[must_use]
-pub fn missing(name: &NamespaceName) -> Error {
-    let name = name.as_str();
+pub fn missing(name: &str) -> Error {
     Error::Local(format!(
         "there is no network namespace {name} here; `ip netns add {name}` makes one"
     ))
+}
+
+/// A number that no other network namespace has while this thread's one lives.
+#[must_use]
+pub fn identity() -> u64 {
+    std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |about| about.ino())
 }

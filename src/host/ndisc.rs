@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 use super::arp::Mac;
 
 /// Ethernet type of IPv6 (RFC 2464).
-pub const ETHERTYPE: u16 = 0x86dd;
+const ETHERTYPE: u16 = 0x86dd;
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];

@@ -9,11 +9,10 @@ use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::addrlabel::{AddrLabelAttribute, AddrLabelMessage};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage, Prop};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::RouteMessage;
 
-use super::address::{Address, bits, family};
+use super::address::{Address, family};
 use super::link::Link;
 use super::netlink::{Netlink, News, Refusal};
 use super::route::{MAIN_TABLE, Route};
@@ -44,16 +43,12 @@ impl Net {
     /// # Errors
     /// The kernel could not tell.
     pub fn link_named(&self, name: &str) -> Result<Option<Link>> {
-        let mut message = LinkMessage::default();
-        message.attributes.push(if name.len() <= LONGEST_NAME {
-            LinkAttribute::IfName(name.to_owned())
-        } else {
-            LinkAttribute::PropList(vec![Prop::AltIfName(name.to_owned())])
-        });
         if name.len() > LONGEST_NAME {
-            // The kernel wants a long name outside of the list in which it reports them.
+            // The kernel wants a long name in an attribute that rtnetlink does not write by itself.
             return Ok(self.links()?.into_iter().find(|link| link.is_named(name)));
         }
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
         self.one_link(message, &format!("get interface {name}"))
     }
 
@@ -201,7 +196,11 @@ impl Net {
         self.netlink.change(what, question, flags, &self.deadline)
     }
 
-    fn dump(&self, what: &str, question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+    pub(super) fn dump(
+        &self,
+        what: &str,
+        question: RouteNetlinkMessage,
+    ) -> Result<Vec<RouteNetlinkMessage>> {
         self.netlink
             .dump(what, question, &|_| true, &self.deadline)
             .map_err(|refusal| refusal.doing(what))
@@ -266,37 +265,6 @@ impl Net {
         self.netlink
             .change(&what, message, 0, &self.deadline)
             .map_err(|refusal| refusal.doing(&what))
-    }
-
-    /// Gives `ip` a label for the choice of source addresses (RFC 6724, 2.1), or takes it away.
-    ///
-    /// # Errors
-    /// The kernel refused; a label that is there, or gone, already is no error.
-    pub fn label_source(&self, ip: IpAddr, label: u32, wanted: bool) -> Result<()> {
-        let verb = if wanted { "add" } else { "remove" };
-        let what = format!("{verb} address label {label} of {ip}");
-        let mut message = AddrLabelMessage::default();
-        message.header.family = family(ip);
-        message.header.prefix_len = bits(ip);
-        message.attributes =
-            vec![AddrLabelAttribute::Address(ip), AddrLabelAttribute::Label(label)];
-        let changed = if wanted {
-            let message = RouteNetlinkMessage::NewAddrLabel(message);
-            self.netlink.change(&what, message, NLM_F_CREATE | NLM_F_EXCL, &self.deadline)
-        } else {
-            self.netlink.change(
-                &what,
-                RouteNetlinkMessage::DelAddrLabel(message),
-                0,
-                &self.deadline,
-            )
-        };
-        match changed {
-            Err(refusal) if !matches!(refusal.errno(), Some(Errno::EEXIST | Errno::ESRCH)) => {
-                Err(refusal.doing(&what))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Waits until `done` says so, waking up whenever the kernel has news; whether it did within `at_most` and the

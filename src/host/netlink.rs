@@ -27,8 +27,8 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::{trace_answer, trace_ask};
 
-/// How often an inconsistent dump is asked for again.
-const DUMP_TRIES: u32 = 10;
+/// Pause before an inconsistent dump is asked for again.
+const DUMP_PAUSE: Duration = Duration::from_millis(2);
 
 /// Why the kernel did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,9 +63,13 @@ impl Refusal {
     pub fn doing(self, what: &str) -> Error {
         match self {
             Self::Late(error) => error,
-            Self::Kernel { errno: Errno::EPERM | Errno::EACCES, .. } => Error::NotPermitted(
-                format!("cannot {what}: {self}; run it as root, or with CAP_NET_ADMIN"),
-            ),
+            Self::Kernel { errno: Errno::EPERM, .. } => Error::NotPermitted(format!(
+                "cannot {what}: {self}; run it as root, with CAP_NET_ADMIN"
+            )),
+            // Not a missing privilege, but a setting of this host, such as IPv6 being off.
+            Self::Kernel { errno: Errno::EACCES, .. } => {
+                Error::Local(format!("cannot {what}: {self}"))
+            }
             _ => Error::Failed(format!("cannot {what}: {self}")),
         }
     }
@@ -159,14 +163,15 @@ impl Netlink {
     ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
         trace_ask!("{what}");
         let question = finished(question, NLM_F_REQUEST | NLM_F_DUMP);
-        let mut answered = Err(Refusal::Inconsistent);
-        for _ in 0..DUMP_TRIES {
-            answered = dump::read(&question, wanted, deadline)
-                .and_then(|objects| objects.ok_or_else(|| late(what, deadline)));
-            if answered != Err(Refusal::Inconsistent) {
-                break;
+        let answered = loop {
+            match dump::read(&question, wanted, deadline) {
+                Err(Refusal::Inconsistent) if deadline.left() > DUMP_PAUSE => {
+                    std::thread::sleep(DUMP_PAUSE);
+                }
+                Ok(objects) => break objects.ok_or_else(|| late(what, deadline)),
+                Err(refusal) => break Err(refusal),
             }
-        }
+        };
         traced(what, answered)
     }
 

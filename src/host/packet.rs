@@ -19,7 +19,7 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// A socket for frames of `ethertype` on the interface with that number.
+    /// A socket for frames of `ethertype` on the interface with that number; with type 0 it only sends.
     ///
     /// # Errors
     /// `CAP_NET_RAW` is missing, or there is no such interface.

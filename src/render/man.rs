@@ -82,6 +82,12 @@ a parameter is wrong on every node (start, validate\\-all)
 .TP
 \\fB7\\fR
 nothing of the resource is here (monitor)
+.TP
+\\fB8\\fR
+it works and is promoted (monitor)
+.TP
+\\fB9\\fR
+it is promoted and does not work (monitor)
 .PP
 Every failure prints one line on stderr that says what was being done, on what, why it failed and what mends it.
 ";

@@ -2,10 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+use std::net::IpAddr;
+
+use rtnetlink::packet_route::address::AddressFlags;
+
 use crate::error::Result;
-use crate::host::address::Address;
+use crate::host::address::{Address, is_link_local};
 use crate::host::link::Link;
 use crate::host::net::Net;
+use crate::param::values::Lifetime;
 
 use super::Wanted;
 
@@ -39,13 +44,31 @@ pub(super) fn places(wanted: &Wanted, net: &Net, on: Option<&Link>) -> Result<Ve
         };
         // An interface that vanished between the two questions took its addresses along.
         let Some(link) = link else { continue };
-        if wanted.gives_way() && link.loopback {
+        if wanted.gives_way(&link) {
             continue;
         }
         let differences = differences(wanted, &address, &link);
         places.push(Place { address, link, differences });
     }
+    leave_other_worlds(wanted, net, &mut places)?;
     Ok(places)
+}
+
+/// Leaves out places where the same bits are another address: a link-local one of another interface (RFC 4007, 6),
+/// and one in another VRF than the interface that is given.
+fn leave_other_worlds(wanted: &Wanted, net: &Net, places: &mut Vec<Place>) -> Result<()> {
+    let on_nic = |link: &Link| wanted.nic.as_ref().is_some_and(|nic| link.is_named(nic.as_str()));
+    if places.iter().all(|place| on_nic(&place.link)) {
+        return Ok(());
+    }
+    if is_link_local(wanted.ip) {
+        places.retain(|place| on_nic(&place.link));
+    } else if let Some(nic) = &wanted.nic
+        && let Some(link) = net.link_named(nic.as_str())?
+    {
+        places.retain(|place| place.link.vrf() == link.vrf());
+    }
+    Ok(())
 }
 
 fn differences(wanted: &Wanted, address: &Address, link: &Link) -> Vec<String> {
@@ -70,12 +93,40 @@ fn differences(wanted: &Wanted, address: &Address, link: &Link) -> Vec<String> {
         let actual = address.label.as_deref().unwrap_or("none");
         found.push(format!("its label is {actual} instead of {label}"));
     }
+    found.extend(other_differences(wanted, address));
     if address.is_duplicate() {
         found.push(
             "another host on the network has it (duplicate address detection failed)".to_owned(),
         );
     } else if address.is_tentative() {
         found.push("it cannot be used yet (duplicate address detection has not ended)".to_owned());
+    }
+    found
+}
+
+/// What was asked for besides place, prefix and label. What was not is left as it is.
+fn other_differences(wanted: &Wanted, address: &Address) -> Vec<String> {
+    let mut found = Vec::new();
+    if let (IpAddr::V4(ip), Some(broadcast)) = (address.ip, wanted.broadcast) {
+        let asked = broadcast.of(ip, address.prefix);
+        if address.broadcast != Some(asked) {
+            let actual = address.broadcast.map_or("none".to_owned(), |actual| actual.to_string());
+            found.push(format!("its broadcast address is {actual} instead of {asked}"));
+        }
+    }
+    if wanted.noprefixroute && !address.flags.contains(AddressFlags::Noprefixroute) {
+        found.push("it made a route to its subnet, which noprefixroute forbids".to_owned());
+    }
+    let deprecated = address.flags.contains(AddressFlags::Deprecated);
+    match wanted.preferred.filter(|_| address.ip.is_ipv6()).map(Lifetime::seconds) {
+        Some(0) if !deprecated => {
+            found.push("it is preferred as a source, and preferred_lft is 0".to_owned());
+        }
+        Some(u32::MAX) if deprecated => {
+            let words = "it is no longer preferred as a source, and preferred_lft is forever";
+            found.push(words.to_owned());
+        }
+        _ => {}
     }
     found
 }

@@ -24,6 +24,7 @@ pub use stop::stop;
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::address::{bits, broadcast};
+use crate::host::link::Link;
 use crate::host::namespace;
 use crate::host::net::Net;
 use crate::param::values::{
@@ -92,6 +93,30 @@ pub struct Announce {
 }
 
 impl Wanted {
+    /// An address with all else left to the defaults.
+    #[must_use]
+    pub fn of(ip: IpAddr) -> Self {
+        let interval = Duration::from_millis(200);
+        Self {
+            ip,
+            nic: None,
+            prefix: None,
+            broadcast: None,
+            label: Labelled::Plain,
+            protocol: None,
+            nodad: false,
+            noprefixroute: false,
+            preferred: None,
+            lvs: false,
+            source_label: None,
+            flush_routes: false,
+            check_link: true,
+            conflict_check: true,
+            announce: Announce { count: 5, interval, background: true, refresh: 0 },
+            namespace: None,
+        }
+    }
+
     /// What the address alone tells: whether any interface could have it.
     ///
     /// # Errors
@@ -99,8 +124,11 @@ impl Wanted {
     pub fn check(&self, ip_name: &'static str, prefix_name: &'static str) -> Result<()> {
         let wrong = |name, why: String| Err(Error::Configured { name, why });
         let ip = self.ip;
-        let limited = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-        if ip.is_unspecified() || ip.is_multicast() || limited {
+        let nobodys = match ip {
+            IpAddr::V4(ip) => ip.is_broadcast() || ip.octets()[0] == 0,
+            IpAddr::V6(ip) => ip.to_ipv4_mapped().is_some(),
+        };
+        if ip.is_unspecified() || ip.is_multicast() || nobodys {
             return wrong(ip_name, format!("{ip} is not the address of a single host"));
         }
         if let Some(prefix) = self.prefix
@@ -145,17 +173,12 @@ impl Wanted {
         Err(Error::Configured { name: "iflabel", why })
     }
 
-    /// Whether the label fits, as far as the name of the interface is known.
-    ///
-    /// # Errors
-    /// It does not.
-    pub fn check_label(&self) -> Result<()> {
-        self.label_on(self.nic.as_ref().map_or("", InterfaceName::as_str)).map(drop)
-    }
-
-    /// Whether the loopback interface has the address while it is stopped: never one that belongs there for good.
-    fn gives_way(&self) -> bool {
-        self.lvs && !self.ip.is_loopback()
+    /// Whether `link` is a loopback interface that has the address while the resource is stopped: never where the
+    /// address belongs there for good.
+    fn gives_way(&self, link: &Link) -> bool {
+        let belongs_there = self.ip.is_loopback()
+            || self.nic.as_ref().is_some_and(|nic| link.is_named(nic.as_str()));
+        self.lvs && link.loopback && !belongs_there
     }
 
     /// Opens the network in which the address belongs; none where its namespace does not exist.
@@ -163,12 +186,19 @@ impl Wanted {
     /// # Errors
     /// The namespace or the kernel cannot be reached.
     fn network(&self, cx: &Cx<'_>) -> Result<Option<Net>> {
-        if let Some(name) = &self.namespace
-            && !namespace::enter(name)?
-        {
-            return Ok(None);
+        match &self.namespace {
+            Some(name) if !namespace::enter(name)? => Ok(None),
+            _ => Net::open(cx.deadline).map(Some),
         }
-        Net::open(cx.deadline).map(Some)
+    }
+
+    /// The same for who cannot do without.
+    ///
+    /// # Errors
+    /// The namespace does not exist.
+    fn required_network(&self, cx: &Cx<'_>) -> Result<Net> {
+        let name = self.namespace.as_ref().map_or("", NamespaceName::as_str);
+        self.network(cx)?.ok_or_else(|| namespace::missing(name))
     }
 
     /// The name of the lock that start and stop of this address take, and of its state.
@@ -184,12 +214,7 @@ impl Wanted {
 /// # Errors
 /// It could not, and why.
 pub fn validate(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
-    let Some(net) = wanted.network(cx)? else {
-        return Err(wanted
-            .namespace
-            .as_ref()
-            .map_or_else(|| Error::Local(String::new()), namespace::missing));
-    };
+    let net = wanted.required_network(cx)?;
     let choice = select::in_kernel(wanted, &net)?;
     wanted.label_on(&choice.link.name)?;
     neighbours::announceable(&choice.link)?;

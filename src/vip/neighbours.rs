@@ -9,7 +9,7 @@ use super::Wanted;
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::announce::{self, Announcement, ethernet};
-use crate::host::arp::{self, Patience};
+use crate::host::arp::{self, Mac, Patience};
 use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::host::packet::PacketSocket;
@@ -63,45 +63,66 @@ impl Neighbours {
         if !wanted.conflict_check || !link.carrier {
             return Ok(());
         }
-        let other = match arp::who_has(socket, ethernet(link)?, ip, &[], &PATIENCE) {
-            Ok(other) => other,
+        // Another interface of this host on the same network answers too.
+        let mut own = None;
+        let mut is_ours = |mac: &Mac| {
+            let links = own.get_or_insert_with(|| net.links().unwrap_or_default());
+            links.iter().any(|link| link.hardware == mac)
+        };
+        match arp::who_has(socket, ethernet(link)?, ip, &mut is_ours, &PATIENCE) {
+            Ok(None) => Ok(()),
+            Ok(Some(other)) => Err(Error::Failed(format!(
+                "another host has {ip}: {} answers for it on {}; end it there, or set conflict_check=false",
+                arp::text(&other),
+                link.name
+            ))),
             Err(error) => {
                 let on = &link.name;
                 cx.log.warn(&format!("cannot ask on {on} whether another host has {ip}: {error}"));
-                return Ok(());
+                Ok(())
             }
-        };
-        let Some(other) = other else { return Ok(()) };
-        // Another interface of this host on the same network answers too.
-        if net.links()?.iter().any(|own| own.hardware == other) {
-            return Ok(());
         }
-        Err(Error::Failed(format!(
-            "another host has {ip}: {} answers for it on {}; end it there, or set conflict_check=false",
-            arp::text(&other),
-            link.name
-        )))
     }
 
-    /// Announces the address once before anything else happens, then as often as wanted.
+    /// Announces the address once; the rest is for when nobody waits any longer.
     ///
     /// A failure is told and no more: the address works, and neighbours find it when they ask.
-    pub fn announce(self, wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) {
-        let Some(socket) = self.socket else { return };
+    pub fn announce(self, wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) -> Option<Rest> {
+        let socket = self.socket?;
         let announcement = announcement(wanted, link.index, wanted.announce.count);
-        let said = announcement.once(net, &socket).and_then(|()| {
-            if wanted.announce.background {
-                announcement.rest_detached(socket)
-            } else {
-                announcement.rest()
-            }
-        });
-        if let Err(error) = said {
-            cx.log.warn(&format!(
-                "{error}; neighbours may send to the old owner until their caches expire"
-            ));
+        if let Err(error) = announcement.once(net, &socket) {
+            tell(&error, cx);
+            return None;
+        }
+        Some(Rest { announcement, socket, background: wanted.announce.background })
+    }
+}
+
+/// The announcements after the first.
+#[derive(Debug)]
+pub(super) struct Rest {
+    announcement: Announcement,
+    socket: PacketSocket,
+    background: bool,
+}
+
+impl Rest {
+    /// Sends them, or lets a process of their own do it.
+    pub fn send(self, cx: &Cx<'_>) {
+        let sent = if self.background {
+            self.announcement.rest_detached(self.socket)
+        } else {
+            self.announcement.rest_until(&cx.deadline, self.socket)
+        };
+        if let Err(error) = sent {
+            tell(&error, cx);
         }
     }
+}
+
+fn tell(error: &Error, cx: &Cx<'_>) {
+    cx.log
+        .warn(&format!("{error}; neighbours may send to the old owner until their caches expire"));
 }
 
 fn announcement(wanted: &Wanted, index: u32, count: u32) -> Announcement {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::Wanted;
 use crate::error::{Error, Result};
-use crate::host::address::{Address, bits, contains};
+use crate::host::address::{Address, bits, contains, is_link_local};
 use crate::host::link::{Link, LinkKind};
 use crate::host::net::Net;
 use crate::host::route::Route;
@@ -83,6 +83,12 @@ impl Candidate {
 /// # Errors
 /// As [`choose`], or the kernel could not tell.
 pub(super) fn in_kernel(wanted: &Wanted, net: &Net) -> Result<Choice> {
+    // With both given, nothing depends on what other addresses and routes there are, nor on how many.
+    if let (Some(nic), Some(prefix)) = (&wanted.nic, wanted.prefix)
+        && let Some(link) = net.link_named(nic.as_str())?
+    {
+        return Ok(given(&link, prefix));
+    }
     let mut addresses = net.addresses(wanted.ip, None)?;
     addresses.retain(|address| address.ip != wanted.ip);
     let dump = Dump { links: net.links()?, addresses, routes: net.routes(wanted.ip)? };
@@ -110,8 +116,7 @@ pub(super) fn in_kernel(wanted: &Wanted, net: &Net) -> Result<Choice> {
 pub fn choose(question: &Question<'_>, dump: &Dump) -> Result<Choice> {
     let named = question.nic.map(|name| find(name, dump)).transpose()?;
     if let (Some(link), Some(prefix)) = (named, question.prefix) {
-        let because = "interface and prefix length are given".to_owned();
-        return Ok(Choice { link: link.clone(), prefix, because, rival: None });
+        return Ok(given(link, prefix));
     }
     if named.is_none() && is_link_local(question.ip) {
         return Err(Error::Failed(format!(
@@ -140,6 +145,11 @@ pub fn choose(question: &Question<'_>, dump: &Dump) -> Result<Choice> {
         because: reason(best, link),
         rival: rival.map(|link| link.name.clone()),
     })
+}
+
+fn given(link: &Link, prefix: u8) -> Choice {
+    let because = "nic and cidr_netmask are given".to_owned();
+    Choice { link: link.clone(), prefix, because, rival: None }
 }
 
 fn reason(best: &Candidate, link: &Link) -> String {
@@ -254,13 +264,6 @@ fn nowhere(question: &Question<'_>, named: Option<&Link>, dump: &Dump) -> Error 
         "no interface here ({here}) has a route or address whose subnet contains {subnet}; \
          give nic and cidr_netmask"
     ))
-}
-
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
 }
 
 #[cfg(test)]

@@ -8,14 +8,13 @@ use std::time::Duration;
 use rtnetlink::packet_route::address::AddressFlags;
 
 use super::examine::{self, Place};
-use super::neighbours::{self, Neighbours};
+use super::neighbours::{self, Neighbours, Rest};
 use super::select::{self, Choice};
 use super::{Labelled, Wanted, loopback, remove};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
-use crate::host::address::{Address, broadcast};
+use crate::host::address::Address;
 use crate::host::link::Link;
-use crate::host::namespace;
 use crate::host::net::Net;
 use crate::host::sysctl;
 use crate::param::values::{Broadcast, Lifetime};
@@ -28,21 +27,29 @@ const CARRIER: Duration = Duration::from_secs(5);
 /// # Errors
 /// It is not up: the interface is missing or has no link, another host has the address, or the kernel refused.
 pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
-    let Some(net) = wanted.network(cx)? else {
-        return Err(wanted
-            .namespace
-            .as_ref()
-            .map_or_else(|| Error::Local(String::new()), namespace::missing));
+    let net = wanted.required_network(cx)?;
+    let rest = {
+        let _lock = cx.state.lock(&wanted.key(), &cx.deadline)?;
+        bring_up(wanted, cx, &net)?
     };
-    let _lock = cx.state.lock(&wanted.key(), &cx.deadline)?;
-    let places = examine::places(wanted, &net, None)?;
+    // Nobody has to wait for these.
+    if let Some(rest) = rest {
+        rest.send(cx);
+    }
+    Ok(())
+}
+
+/// Brings the address up and announces it once; the other announcements, unless it was up already.
+fn bring_up(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<Option<Rest>> {
+    remove::restore_promotion(cx)?;
+    let places = examine::places(wanted, net, None)?;
     if let [place] = places.as_slice()
         && place.is_right()
         && !(wanted.check_link && place.link.fault().is_some())
     {
-        return Ok(());
+        return Ok(None);
     }
-    let mut choice = select::in_kernel(wanted, &net)?;
+    let mut choice = select::in_kernel(wanted, net)?;
     if let Some(rival) = &choice.rival {
         cx.log.warn(&format!(
             "{} could be on {rival} as well as on {}; give nic",
@@ -51,19 +58,26 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     }
     wanted.label_on(&choice.link.name)?;
     neighbours::announceable(&choice.link)?;
-    let raised = bring_link_up(wanted, &net, &mut choice.link)?;
-    let added = bring_address_up(wanted, cx, &net, &choice, &places);
-    if added.is_err() && raised {
-        let _ = net.set_down(&choice.link);
+    bring_link_up(wanted, cx, net, &mut choice.link)?;
+    remove_wrong_forms(cx, net, &choice, &places)?;
+    let neighbours = Neighbours::on(&choice.link, wanted, cx);
+    neighbours.refuse_conflict(wanted, cx, net, &choice.link)?;
+    let added = loopback::give_way(wanted, cx, net).and_then(|()| add(wanted, cx, net, &choice));
+    if let Err(error) = added {
+        return Err(error.and(super::stop::undo(wanted, cx, net)));
     }
-    added
+    let rest = neighbours.announce(wanted, cx, net, &choice.link);
+    let Choice { link, prefix, because, .. } = choice;
+    cx.log.info(&format!("{}/{prefix} is up on {} ({because})", wanted.ip, link.name));
+    Ok(rest)
 }
 
-/// Sets the interface up and waits for its carrier; whether it was down.
-fn bring_link_up(wanted: &Wanted, net: &Net, link: &mut Link) -> Result<bool> {
-    let raised = !link.up;
-    if raised {
+/// Sets the interface up and waits for its carrier. It stays up, even if start fails after all: somebody else may have
+/// begun to use it meanwhile.
+fn bring_link_up(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &mut Link) -> Result<()> {
+    if !link.up {
         net.set_up(link)?;
+        cx.log.info(&format!("set {} up, where it stays", link.name));
         let index = link.index;
         net.wait_until(CARRIER, |net| {
             if let Some(now) = net.link(index)? {
@@ -74,22 +88,13 @@ fn bring_link_up(wanted: &Wanted, net: &Net, link: &mut Link) -> Result<bool> {
     }
     match link.fault() {
         Some(fault) if wanted.check_link => {
-            if raised {
-                let _ = net.set_down(link);
-            }
             Err(Error::Failed(format!("cannot bring {} up: {fault}", wanted.ip)))
         }
-        _ => Ok(raised),
+        _ => Ok(()),
     }
 }
 
-fn bring_address_up(
-    wanted: &Wanted,
-    cx: &Cx<'_>,
-    net: &Net,
-    choice: &Choice,
-    places: &[Place],
-) -> Result<()> {
+fn remove_wrong_forms(cx: &Cx<'_>, net: &Net, choice: &Choice, places: &[Place]) -> Result<()> {
     for place in places.iter().filter(|place| !is_kept(place, choice)) {
         let words = if place.is_right() {
             "it is there twice".to_owned()
@@ -99,18 +104,6 @@ fn bring_address_up(
         cx.log.info(&format!("removing {} from {}: {words}", place.address, place.link.name));
         remove::remove(&place.address, &place.link.name, cx, net)?;
     }
-    let neighbours = Neighbours::on(&choice.link, wanted, cx);
-    neighbours.refuse_conflict(wanted, cx, net, &choice.link)?;
-    loopback::give_way(wanted, cx, net)?;
-    let added = add(wanted, cx, net, choice);
-    if let Err(error) = added {
-        return Err(rolled_back(wanted, cx, net, error));
-    }
-    neighbours.announce(wanted, cx, net, &choice.link);
-    cx.log.info(&format!(
-        "{}/{} is up on {} ({})",
-        wanted.ip, choice.prefix, choice.link.name, choice.because
-    ));
     Ok(())
 }
 
@@ -123,7 +116,7 @@ fn is_kept(place: &Place, choice: &Choice) -> bool {
 
 fn add(wanted: &Wanted, cx: &Cx<'_>, net: &Net, choice: &Choice) -> Result<()> {
     if let Some(label) = wanted.source_label.filter(|_| wanted.ip.is_ipv6())
-        && let Err(error) = net.label_source(wanted.ip, label, true)
+        && let Err(error) = net.add_source_label(wanted.ip, label)
     {
         cx.log.warn(&error.to_string());
     }
@@ -152,13 +145,11 @@ fn address(wanted: &Wanted, net: &Net, choice: &Choice) -> Result<Address> {
                 Labelled::NextAlias => Some(next_alias(wanted, net, &choice.link)?),
                 _ => wanted.label_on(&choice.link.name)?.or_else(|| Some(choice.link.name.clone())),
             };
-            let computed = |ones| broadcast(ip, choice.prefix, ones);
             address.broadcast = match wanted.broadcast {
-                Some(Broadcast::Address(given)) => Some(given),
-                Some(Broadcast::AllOnes) => Some(computed(true)),
-                Some(Broadcast::AllZeros) => Some(computed(false)),
+                Some(given) => Some(given.of(ip, choice.prefix)),
                 None => neighbouring_broadcast(wanted, net, choice)?.or_else(|| {
-                    (choice.prefix <= 30 && !choice.link.loopback).then(|| computed(true))
+                    (choice.prefix <= 30 && !choice.link.loopback)
+                        .then(|| Broadcast::AllOnes.of(ip, choice.prefix))
                 }),
             };
         }
@@ -244,11 +235,4 @@ fn confirm(wanted: &Wanted, net: &Net) -> Result<()> {
         )));
     }
     examine::faults(wanted, &places).map_or(Ok(()), |words| Err(Error::Failed(words)))
-}
-
-/// Takes back what start did before it failed with `error`.
-fn rolled_back(wanted: &Wanted, cx: &Cx<'_>, net: &Net, error: Error) -> Error {
-    let mut errors = vec![error];
-    errors.extend(super::stop::undo(wanted, cx, net));
-    Error::all(errors).err().unwrap_or_else(|| Error::Failed(String::new()))
 }

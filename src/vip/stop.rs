@@ -23,11 +23,17 @@ pub fn stop(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
 
 /// All that stop does; what it could not do.
 pub(super) fn undo(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Vec<Error> {
-    let mut steps = vec![remove_everywhere(wanted, cx, net)];
-    if let Some(label) = wanted.source_label.filter(|_| wanted.ip.is_ipv6()) {
-        steps.push(net.label_source(wanted.ip, label, false));
+    let steps = [
+        remove::restore_promotion(cx),
+        remove_everywhere(wanted, cx, net),
+        loopback::come_back(wanted, cx, net),
+    ];
+    // Without its address a label does nothing, so that it is no reason to fail; nor is a kernel without IPv6.
+    if let Some(label) = wanted.source_label.filter(|_| wanted.ip.is_ipv6())
+        && let Err(error) = net.remove_source_label(wanted.ip, label)
+    {
+        cx.log.warn(&error.to_string());
     }
-    steps.push(loopback::come_back(wanted, cx, net));
     if wanted.flush_routes {
         let family = if wanted.ip.is_ipv4() { "ipv4" } else { "ipv6" };
         if let Err(error) = sysctl::write(&[family, "route", "flush"], "1") {
@@ -47,7 +53,6 @@ fn remove_everywhere(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<()> {
         let mut refused = Vec::new();
         for place in places {
             let name = &place.link.name;
-            remove::restore_promotion(name, cx);
             match remove::remove(&place.address, name, cx, net) {
                 Ok(()) => cx.log.info(&format!("removed {} from {name}", place.address)),
                 Err(error) => refused.push(error),

@@ -90,7 +90,12 @@ fn a_wrong_form_is_told_field_by_field_and_put_right() {
     let host = Host::new();
     host.sh("ip link add eth1 type veth peer name p1; ip link set eth1 up; ip link set p1 up");
     let vip = host.vip().param("nic", "eth0").param("cidr_netmask", "24").param("iflabel", "web");
-    let forms: [(&str, &[&str]); 4] = [
+    let vip = vip.param("broadcast", "+");
+    let forms: [(&str, &[&str]); 5] = [
+        (
+            "192.0.2.10/24 brd 192.0.2.127 dev eth0 label eth0:web",
+            &["broadcast address is 192.0.2.127"],
+        ),
         ("192.0.2.10/32 dev eth0 label eth0:web", &["prefix length is 32 instead of 24"]),
         ("192.0.2.10/24 dev eth1 label eth1:web", &["on eth1 instead of eth0"]),
         ("192.0.2.10/24 dev eth0", &["label is eth0 instead of eth0:web"]),
@@ -110,6 +115,29 @@ fn a_wrong_form_is_told_field_by_field_and_put_right() {
         vip.run("monitor").code(0);
         vip.run("stop").code(0);
     }
+}
+
+/// What was asked for is looked at; what was not is left as it is.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn lifetimes_and_routes_that_were_asked_for_are_put_right() {
+    let host = Host::new();
+    let vip = host.agent("IPaddr2").param("ip", "2001:db8:1::10").param("nic", "eth0");
+    let vip = vip.param("cidr_netmask", "64").param("nodad", "true");
+    vip.run("start").code(0);
+    vip.run("monitor").code(0);
+    let deprecated = vip.clone().param("preferred_lft", "0");
+    deprecated.run("monitor").code(1).because(&["preferred as a source"]);
+    deprecated.run("start").code(0);
+    deprecated.run("monitor").code(0);
+    vip.run("monitor").code(1).because(&["no longer preferred"]);
+    vip.run("start").code(0);
+    vip.run("monitor").code(0);
+    let routeless = vip.param("noprefixroute", "true");
+    routeless.run("monitor").code(1).because(&["noprefixroute"]);
+    routeless.run("start").code(0);
+    routeless.run("monitor").code(0);
+    assert_eq!(host.sh("ip -6 route show 2001:db8:1::/64"), "");
 }
 
 #[test]
@@ -233,6 +261,77 @@ fn stop_takes_no_other_address_with_it() {
     assert_eq!(host.sh("sysctl -n net.ipv4.conf.eth0.promote_secondaries").trim(), "0", "restored");
 }
 
+/// A kill in the middle of a removal: whoever comes next restores the parameter.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_kill_leaves_promote_secondaries_as_it_was() {
+    let host = Host::new();
+    let sysctl = |value: &str| format!("sysctl -qw net.ipv4.conf.{value}.promote_secondaries=0");
+    host.sh(&format!("ip addr flush dev eth0; {}; {}", sysctl("all"), sysctl("eth0")));
+    let vip = host.vip().param("nic", "eth0").param("cidr_netmask", "24").param("arp_count", "1");
+    let vip = vip.param("conflict_check", "false");
+    for ordinal in 1..40 {
+        vip.run("start").code(0);
+        host.sh("ip addr replace 192.0.2.20/24 dev eth0");
+        for name in ["write", "openat", "sendto"] {
+            let inject = format!("inject={name}:signal=KILL:when={ordinal}");
+            let _ = vip.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], "stop").code;
+        }
+        vip.run("stop").code(0);
+        assert!(host.places(VIP).is_empty());
+        let value = host.sh("sysctl -n net.ipv4.conf.eth0.promote_secondaries");
+        assert_eq!(value.trim(), "0", "killed at {ordinal}");
+        assert_eq!(host.places("192.0.2.20"), ["eth0 192.0.2.20/24"], "killed at {ordinal}");
+        host.sh("ip addr del 192.0.2.20/24 dev eth0");
+    }
+}
+
+/// Where the parameter cannot be set, what went with the address is put back.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn stop_takes_no_other_address_with_it_even_where_sysctls_are_read_only() {
+    let host = Host::new();
+    host.sh(
+        "sysctl -qw net.ipv4.conf.all.promote_secondaries=0 net.ipv4.conf.eth0.promote_secondaries=0
+         ip addr flush dev eth0; mount -t proc -o ro proc /proc",
+    );
+    let vip = host.vip().param("nic", "eth0").param("cidr_netmask", "24");
+    vip.run("start").code(0);
+    host.sh(
+        "ip addr add 192.0.2.20/24 brd + dev eth0 label eth0:x; ip addr add 192.0.2.30/24 dev eth0",
+    );
+    vip.run("stop").code(0);
+    assert!(host.places(VIP).is_empty());
+    assert_eq!(host.entry("192.0.2.20")["label"], "eth0:x");
+    assert_eq!(host.entry("192.0.2.20")["broadcast"], "192.0.2.255");
+    assert_eq!(host.places("192.0.2.30"), ["eth0 192.0.2.30/24"]);
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn two_stops_at_once_take_no_other_address_with_them() {
+    let host = Host::new();
+    host.sh("sysctl -qw net.ipv4.conf.all.promote_secondaries=0 net.ipv4.conf.eth0.promote_secondaries=0");
+    for _ in 0..30 {
+        host.sh(
+            "ip addr flush dev eth0; ip addr add 192.0.2.10/24 dev eth0; ip addr add 192.0.2.11/24 dev eth0
+             ip addr add 192.0.2.20/24 dev eth0; ip addr add 192.0.2.30/24 dev eth0",
+        );
+        let stops: Vec<_> = ["192.0.2.10", "192.0.2.11"]
+            .map(|ip| host.agent("IPaddr2").param("ip", ip).command("stop").spawn().unwrap())
+            .into_iter()
+            .collect();
+        for mut stop in stops {
+            assert_eq!(stop.wait().unwrap().code(), Some(0));
+        }
+        for (ip, places) in
+            [("192.0.2.10", 0), ("192.0.2.11", 0), ("192.0.2.20", 1), ("192.0.2.30", 1)]
+        {
+            assert_eq!(host.places(ip).len(), places, "{ip}");
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn start_tells_that_the_address_goes_with_another() {
@@ -260,7 +359,7 @@ fn an_address_that_went_with_its_primary_is_started_again() {
 #[ignore = "needs root: tests/run netns"]
 fn the_loopback_interface_gets_its_address_back_as_it_was() {
     let host = Host::new();
-    host.sh("ip addr add 192.0.2.10/32 dev lo label lo:vip scope host");
+    host.sh("ip addr add 192.0.2.10/32 brd 192.0.2.10 dev lo label lo:vip scope host");
     let before = host.sh("ip -j addr show dev lo");
     let vip = host.vip().param("lvs_support", "true").param("nic", "eth0");
     vip.run("monitor").code(7);
@@ -299,6 +398,13 @@ fn loopback_addresses_belong_on_the_loopback_interface() {
     assert_eq!(host.places("127.0.0.3"), ["lo 127.0.0.3/8"]);
     vip.run("stop").code(0);
     vip.run("monitor").code(7);
+    // An address that belongs on lo does not give way to itself.
+    let on_lo = host.agent("IPaddr2").param("ip", "203.0.113.9").param("nic", "lo");
+    let on_lo = on_lo.param("cidr_netmask", "32").param("lvs_support", "1");
+    on_lo.run("start").code(0);
+    on_lo.run("monitor").code(0);
+    on_lo.run("stop").code(0);
+    assert!(host.places("203.0.113.9").is_empty());
     // As haresources sets it, whatever the address.
     let vip = vip.param("lvs_support", "1");
     vip.run("start").code(0);
@@ -320,6 +426,24 @@ fn no_route_to_the_subnet_when_it_is_not_wanted() {
     vip.run("stop").code(0);
     vip.param("noprefixroute", "true").run("start").code(0);
     assert_eq!(host.sh("ip route show 198.51.100.0/24"), "");
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn only_routes_of_a_protocol_decide() {
+    let host = Host::new();
+    host.sh(
+        "ip link add eth1 type veth peer name p1; ip link set eth1 up; ip link set p1 up
+         ip route add 198.51.100.0/25 dev eth1 proto bird; ip route add 198.51.100.0/24 dev eth0 proto static",
+    );
+    let vip = host.agent("IPaddr2").param("ip", "198.51.100.7").param("flush_routes", "true");
+    for (proto, place) in [("static", "eth0 198.51.100.7/24"), ("12", "eth1 198.51.100.7/25")] {
+        let vip = vip.clone().param("proto", proto);
+        vip.run("start").code(0);
+        assert_eq!(host.places("198.51.100.7"), [place]);
+        vip.run("stop").code(0);
+    }
+    vip.param("proto", "no-such").run("start").code(6).because(&["proto", "no-such"]);
 }
 
 #[test]
@@ -356,5 +480,9 @@ fn clones_have_addresses_of_their_own_or_are_refused() {
     unique.run("start").code(0);
     assert_eq!(host.places("192.0.2.11"), ["eth0 192.0.2.11/24"]);
     unique.run("stop").code(0);
-    unique.param("ip", "192.0.2.255").run("start").code(6);
+    let beyond = unique.clone().param("ip", "192.0.2.255");
+    beyond.run("start").code(6).because(&["beyond 192.0.2.255"]);
+    beyond.run("monitor").code(7);
+    beyond.run("stop").code(0);
+    unique.param("ip", "2001:db8::10").run("start").code(6).because(&["IPv4 only"]);
 }

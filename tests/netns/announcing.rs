@@ -96,6 +96,20 @@ fn in_the_foreground_start_lasts_until_the_last_one() {
     assert!(host.announcers().is_empty());
 }
 
+/// What does not fit into the action's timeout is left to a process of its own.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn the_foreground_ends_with_the_timeout() {
+    let host = Host::new();
+    let vip =
+        host.vip().param("arp_bg", "false").param("arp_count", "60").param("arp_interval", "300");
+    let started = vip.param("CRM_meta_timeout", "1500").run("start").code(0);
+    assert!(started.took < Duration::from_millis(1500), "{:?}", started.took);
+    assert_eq!(host.announcers().len(), 1);
+    host.vip().run("stop").code(0);
+    host.await_that("the announcer's end", || host.announcers().is_empty());
+}
+
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn a_monitor_repairs_the_neighbours_caches() {

@@ -58,10 +58,34 @@ fn a_link_local_address_needs_its_interface() {
     let host = Host::new();
     let vip = host.agent("IPaddr2").param("ip", "fe80::10");
     vip.run("start").code(6).because(&["link-local", "nic"]);
-    vip.clone().param("nic", "eth0").run("start").code(0);
-    assert_eq!(host.places("fe80::10"), ["eth0 fe80::10/64"]);
+    host.sh("ip link add eth1 type veth peer name p1; ip addr add fe80::10/64 dev eth1 nodad");
+    let vip = vip.param("nic", "eth0");
+    vip.run("monitor").code(7);
+    vip.run("start").code(0);
+    vip.run("monitor").code(0);
+    let mut places = host.places("fe80::10");
+    places.sort();
+    assert_eq!(
+        places,
+        ["eth0 fe80::10/64", "eth1 fe80::10/64"],
+        "each link has a world of its own"
+    );
     vip.run("stop").code(0);
-    assert!(host.places("fe80::10").is_empty());
+    assert_eq!(host.places("fe80::10"), ["eth1 fe80::10/64"]);
+    vip.clone().recurring().run("monitor").code(7);
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn an_address_label_of_the_administrators_stays() {
+    let host = Host::new();
+    host.sh("ip addrlabel add prefix 2001:db8::10/128 label 5");
+    let before = host.sh("ip addrlabel");
+    let vip = host.agent("IPaddr2").param("ip", "2001:db8::10").param("nodad", "true");
+    vip.run("start").code(0);
+    assert!(host.log().contains("has the address label 5 already"), "{}", host.log());
+    vip.run("stop").code(0);
+    assert_eq!(host.sh("ip addrlabel"), before);
 }
 
 #[test]
@@ -77,7 +101,7 @@ fn a_start_that_the_kernel_refuses_takes_all_back() {
         .param("nic", "eth0")
         .param("cidr_netmask", "64");
     vip.run("start")
-        .code(4)
+        .code(2)
         .because(&["add 2001:db8::10/64 to eth0", "IPv6 is disabled on this device"]);
     assert_eq!(host.sh("ip -j addr show; ip addrlabel"), before);
 }
@@ -160,6 +184,15 @@ fn haresources_arguments_and_words() {
         assert!(!running(&run("status").code(7).stdout));
         assert!(host.places(ip).is_empty());
     }
+    // What a caller's caller set for itself is none of ours.
+    let mut leaked = Command::new(directory.join("IPaddr2"));
+    leaked
+        .args(["192.0.2.10/24/eth0", "start"])
+        .env_clear()
+        .env("OCF_RESKEY_network_namespace", "far");
+    Call::finish(leaked).code(0);
+    assert_eq!(host.places("192.0.2.10"), ["eth0 192.0.2.10/24"]);
+    call("IPaddr2", &["192.0.2.10/24/eth0", "stop"]).code(0);
     // What is there, but not as it should be, must not be taken for owned: a start mends it.
     host.sh("ip addr add 192.0.2.10/32 dev eth0");
     assert!(!running(&call("IPaddr2", &["192.0.2.10/24/eth0", "status"]).code(1).stdout));

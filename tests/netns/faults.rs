@@ -295,3 +295,75 @@ fn among_thousands_of_addresses() {
     assert!(host.places("192.0.2.10").is_empty());
     assert_eq!(host.sh("ip -o -4 addr show dev eth0 | wc -l").trim(), "2001");
 }
+
+/// A logging daemon that hangs, and a trace that nobody reads, hold nobody up.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_hung_logger_and_an_unread_trace_hold_nobody_up() {
+    let host = Host::new();
+    let tools = host.path("tools");
+    fs::create_dir(&tools).unwrap();
+    let logger = tools.join("ha_logger");
+    fs::write(&logger, "#!/bin/sh\nexec sleep 600\n").unwrap();
+    fs::set_permissions(&logger, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", tools.display());
+    let vip = host.vip().env("PATH", path).env("HA_LOGD", "yes");
+    let trace = host.path("pipe");
+    nix::unistd::mkfifo(&trace, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let vip = vip.env("OCF_TRACE_RA", "1").env("OCF_TRACE_FILE", &trace);
+    for action in ["start", "stop"] {
+        let outcome = vip.run(action).code(0);
+        assert!(outcome.took < Duration::from_secs(3), "{action}: {:?}", outcome.took);
+    }
+    assert_eq!(host.sh("pgrep -c -f '^sleep 600' || true").trim(), "0", "the logger was ended");
+}
+
+/// Facilities by name, and the system log when nothing is said.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn the_system_log_gets_what_the_environment_says() {
+    let host = Host::new();
+    host.sh("mount -t tmpfs tmpfs /dev; mknod /dev/null c 1 3; mknod /dev/urandom c 1 9; chmod 666 /dev/*");
+    let log = std::os::unix::net::UnixDatagram::bind("/dev/log").unwrap();
+    log.set_nonblocking(true).unwrap();
+    let heard = || {
+        let mut buffer = [0; 2048];
+        let mut lines = Vec::new();
+        while let Ok(length) = log.recv(&mut buffer) {
+            lines.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        lines
+    };
+    let vip = host.agent("IPaddr2").param("ip", "nonsense").env("HA_LOGFILE", "");
+    let cases = [("", "<27>"), ("local3", "<155>"), ("none", "<27>"), ("no-such", "<27>")];
+    for (facility, priority) in cases {
+        vip.clone().env("HA_LOGFACILITY", facility).run("start").code(6);
+        let lines = heard();
+        let form = format!("{priority}IPaddr2(test)[");
+        assert!(lines.len() == 1 && lines[0].starts_with(&form), "{facility}: {lines:?}");
+        assert!(lines[0].contains("]: ERROR: parameter ip: "), "{lines:?}");
+    }
+    host.vip().env("HA_LOGFILE", "").run("monitor").code(7);
+    assert!(heard().is_empty(), "a monitor that found nothing wrong says nothing");
+    // Debugging goes to its own file only, where there is one.
+    let debug = host.path("debug");
+    let dummy = host.agent("Stateful").env("HA_debug", "1").env("HA_DEBUGLOG", &debug);
+    dummy.env("HA_LOGFILE", "").env("PATH", "/nowhere").run("start").code(0);
+    assert!(fs::read_to_string(&debug).unwrap().contains("DEBUG: "));
+    assert!(heard().is_empty());
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_state_file_of_somebody_else_is_neither_believed_nor_removed() {
+    let host = Host::new();
+    let state = host.path("state");
+    fs::write(&state, "running\n").unwrap();
+    std::os::unix::fs::chown(&state, Some(65534), None).unwrap();
+    let dummy = host.agent("Dummy").param("state", &state);
+    for action in ["monitor", "start"] {
+        dummy.run(action).code(1).because(&["state file", "not a small file of ours"]);
+    }
+    dummy.run("stop").code(0);
+    assert_eq!(fs::read_to_string(&state).unwrap(), "running\n");
+}

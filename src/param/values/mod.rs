@@ -17,7 +17,7 @@ pub use network::{
 
 /// The value as text, or why it cannot be.
 fn text(raw: &OsStr) -> Result<&str, String> {
-    raw.to_str().ok_or_else(|| format!("{} is not UTF-8", quoted(raw)))
+    raw.to_str().ok_or_else(|| format!("{} is not UTF-8 text; give plain characters", quoted(raw)))
 }
 
 /// A parser's outcome with the sentence that every value type uses.

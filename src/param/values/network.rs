@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{accepted, decimal, text};
+use crate::host::address::broadcast;
 use crate::param::{Kind, Value};
 
 /// Longest name of an interface, and of an address label, in bytes (`IFNAMSIZ` less the final NUL).
@@ -218,6 +219,18 @@ pub enum Broadcast {
     AllZeros,
 }
 
+impl Broadcast {
+    /// The address that it is for `ip/prefix`.
+    #[must_use]
+    pub fn of(self, ip: Ipv4Addr, prefix: u8) -> Ipv4Addr {
+        match self {
+            Self::Address(given) => given,
+            Self::AllOnes => broadcast(ip, prefix, true),
+            Self::AllZeros => broadcast(ip, prefix, false),
+        }
+    }
+}
+
 impl Value for Broadcast {
     const KIND: Kind = Kind::String;
 
@@ -296,17 +309,9 @@ impl Value for NamespaceName {
     }
 }
 
-/// A multicast hardware address of six octets.
+/// A multicast hardware address of six octets, which is judged and then forgotten: nothing uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MulticastMac([u8; 6]);
-
-impl MulticastMac {
-    /// The octets.
-    #[must_use]
-    pub const fn octets(self) -> [u8; 6] {
-        self.0
-    }
-}
+pub struct MulticastMac;
 
 impl Value for MulticastMac {
     const KIND: Kind = Kind::String;
@@ -322,7 +327,7 @@ impl Value for MulticastMac {
             .filter(|octets| octets[0] & 1 == 1);
         accepted(
             raw,
-            parsed.map(Self),
+            parsed.map(|_| Self),
             "a multicast MAC address",
             "six octets of which the first is odd",
         )

@@ -1,0 +1,203 @@
+//! A cluster of real Heartbeat 3 with its own resource manager, as `haresources` configures it.
+//!
+//! Its `ResourceManager` is shell and stays so; the resource scripts that it runs are what is under test.
+
+use std::fs;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::fleet::{Fleet, node_name};
+use crate::install::{Installation, install};
+use crate::machine::Machine;
+use crate::network::RING;
+use crate::{Outcome, says, wait};
+
+/// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What Heartbeat logs when it has heard that the other node is done, and what makes it wait for that.
+const SETTLED: &str = "remote resource transition completed";
+const UNSETTLED: [&str; 3] =
+    ["Status update for node", "wants to go standby", "Standby resource acquisition done"];
+
+const RESOURCE_MANAGER: &str = "/usr/share/heartbeat/ResourceManager";
+
+/// The addresses of the one resource group.
+pub const ADDRESSES: [&str; 3] = ["10.77.0.50", "10.77.0.51", "fd00:77::52"];
+
+/// The group's resources, in the words of haresources.
+const OURS: [&str; 3] =
+    ["IPaddr2::10.77.0.50/24/eth0", "IPaddr::10.77.0.51/24/eth0", "IPv6addr::fd00:77::52/64/eth0"];
+
+/// The shell agents need the last one in full, for in haresources `::` is what separates arguments.
+const THEIRS: [&str; 3] = [OURS[0], OURS[1], "IPv6addr::fd00:77:0:0:0:0:0:52/64/eth0"];
+
+/// The running cluster.
+pub struct Heartbeat {
+    /// Its two machines.
+    pub fleet: Fleet,
+    installation: Installation,
+}
+
+impl Heartbeat {
+    /// Boots two nodes and waits until the first one has the resources.
+    pub fn boot(installation: Installation, client: Rc<Machine>) -> Outcome<Self> {
+        let mut cluster = Self { fleet: Fleet::boot(2, client)?, installation };
+        for number in cluster.fleet.numbers() {
+            cluster.prepare(number)?;
+        }
+        for number in cluster.fleet.numbers() {
+            cluster.start(number)?;
+        }
+        cluster.await_settled(1)?;
+        Ok(cluster)
+    }
+
+    /// The resources as haresources has them.
+    pub fn resources(&self) -> [&'static str; 3] {
+        match self.installation {
+            Installation::Alone => OURS,
+            Installation::Shell | Installation::Beside | Installation::InPlace => THEIRS,
+        }
+    }
+
+    /// Switches a node on again after a crash; returns when the other one knows that it is back.
+    pub fn revive(&mut self, number: u8) -> Outcome<()> {
+        self.fleet.switch_on(number)?;
+        self.prepare(number)?;
+        self.start(number)?;
+        self.await_members()
+    }
+
+    fn prepare(&self, number: u8) -> Outcome<()> {
+        let node = self.fleet.node(number)?;
+        install(node, self.installation)?;
+        // `register` in /run/heartbeat is a socket: it must not be there as a directory.
+        for directory in [
+            "/run/resource-agents",
+            "/run/heartbeat/ccm",
+            "/run/heartbeat/crm",
+            "/run/heartbeat/dopd",
+        ] {
+            node.run(&["mkdir", "-p", directory])?;
+        }
+        for user in ["hacluster", "root", "nobody"] {
+            node.run(&["mkdir", "-p", &format!("/var/lib/heartbeat/cores/{user}")])?;
+        }
+        node.run(&[
+            "chown",
+            "-R",
+            "hacluster:haclient",
+            "/run/heartbeat",
+            "/var/lib/heartbeat/cores/hacluster",
+        ])?;
+        node.write("/etc/ha.d/ha.cf", 0o644, &configuration())?;
+        node.write(
+            "/etc/ha.d/haresources",
+            0o644,
+            &format!("node1 {}\n", self.resources().join(" ")),
+        )?;
+        node.write("/etc/ha.d/authkeys", 0o600, "auth 1\n1 sha1 laboratory\n")
+    }
+
+    fn start(&mut self, number: u8) -> Outcome<()> {
+        self.fleet.node_mut(number)?.start_daemon(&["/usr/libexec/heartbeat/heartbeat"], &[])
+    }
+
+    /// Waits until every running node sees every other as active.
+    fn await_members(&self) -> Outcome<()> {
+        wait::until("every running node is active for every other", PATIENCE, || {
+            for (_, node) in self.fleet.running() {
+                for (number, _) in self.fleet.running() {
+                    let status = node.run(&["cl_status", "nodestatus", &node_name(number)])?;
+                    if status.trim() != "active" {
+                        return Ok(false);
+                    }
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// Waits until node `number` alone holds every address, and no script is at work any more.
+    pub fn await_settled(&self, number: u8) -> Outcome<()> {
+        self.await_members()?;
+        for address in ADDRESSES {
+            self.fleet.await_holders(address, &[number], PATIENCE)?;
+        }
+        wait::until("no resource manager is at work", PATIENCE, || {
+            for (_, node) in self.fleet.running() {
+                // pgrep answers 1 when it finds nothing.
+                if node.run(&["pgrep", "-f", RESOURCE_MANAGER]).is_ok() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// Lets a node give up everything, as an administrator does.
+    pub fn give_up(&self, number: u8) -> Outcome<()> {
+        let node = self.fleet.node(number)?;
+        self.await_calm(number)?;
+        node.run(&["/usr/share/heartbeat/hb_standby", "all"]).map(drop)
+    }
+
+    /// Waits until Heartbeat on the node knows that the last move is over on the other node too.
+    ///
+    /// It ignores `hb_standby` before that, while the other node takes it for granted and then ignores
+    /// everything for an hour. No status tells of it, only the log.
+    fn await_calm(&self, number: u8) -> Outcome<()> {
+        let node = self.fleet.node(number)?;
+        let log = node.path("/var/log/ha-log");
+        wait::until(
+            &format!("Heartbeat on {} knows that all is settled", node.name()),
+            PATIENCE,
+            || {
+                let text =
+                    fs::read(&log).map_err(says(format!("cannot read {}", log.display())))?;
+                let text = String::from_utf8_lossy(&text);
+                let settled = text.rfind(SETTLED);
+                let is_settled = UNSETTLED.iter().all(|words| text.rfind(words) < settled);
+                Ok(is_settled && node.run(&["cl_status", "rscstatus"])?.trim() != "transition")
+            },
+        )
+    }
+
+    /// Whether Heartbeat's own scripts take the node for the owner of the resource.
+    pub fn is_owner(&self, number: u8, resource: &str) -> Outcome<bool> {
+        // 0 is "ours", 3 anything else; the words of the agent decide, not its exit code.
+        Ok(self.fleet.node(number)?.run(&[RESOURCE_MANAGER, "status", resource]).is_ok())
+    }
+
+    /// What the resource script itself says when asked for its status.
+    pub fn status(&self, number: u8, resource: &str) -> Outcome<String> {
+        let (script, arguments) = resource.split_once("::").ok_or("a resource has arguments")?;
+        let path = format!("/etc/ha.d/resource.d/{script}");
+        let mut command = self.fleet.node(number)?.command(&path);
+        let output =
+            command.arg(arguments).arg("status").output().map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+}
+
+/// `udpport` must stand before the lines that use it.
+fn configuration() -> String {
+    let (nic, first, second) = (RING.nic, RING.address(1), RING.address(2));
+    format!(
+        "udpport 694
+keepalive 200ms
+deadtime 2
+warntime 1
+initdead 4
+logfile /var/log/ha-log
+debugfile /var/log/ha-debug
+ucast {nic} {first}
+ucast {nic} {second}
+auto_failback off
+crm off
+node node1
+node node2
+"
+    )
+}

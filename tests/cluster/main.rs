@@ -1,0 +1,62 @@
+//! Clusters of real Pacemaker and real Heartbeat that run the agents, seen from a client of theirs.
+//!
+//! `tests/run cluster` runs all of it. The nodes, the network and the client are namespaces of this
+//! machine; the same program plays the parts that are no Debian package (see the roles in `main`).
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test program speaks in libtest's place"
+)]
+
+mod client;
+mod clock;
+mod fleet;
+mod heartbeat;
+mod install;
+mod laboratory;
+mod logs;
+mod machine;
+mod namespaces;
+mod network;
+mod options;
+mod pacemaker;
+mod report;
+mod requirements;
+mod runner;
+mod scenarios;
+mod server;
+mod stage;
+mod wait;
+mod watch;
+
+use std::env;
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// What failed, in words: a test has no use for more than that.
+type Outcome<T> = Result<T, String>;
+
+/// Puts words in front of an error: `open(..).map_err(says("cannot open the log"))`.
+fn says<E: Display>(doing: impl Display) -> impl FnOnce(E) -> String {
+    move |error| format!("{doing}: {error}")
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (role, rest) =
+        arguments.split_first().map_or(("", &[][..]), |(role, rest)| (role.as_str(), rest));
+    let first = rest.first().map_or("", String::as_str);
+    let outcome = match role {
+        laboratory::ROLE => runner::run_in_laboratory(rest),
+        machine::LAUNCHER => machine::launch(rest),
+        machine::INIT => machine::init(rest),
+        server::ROLE => server::serve(first).map(|()| ExitCode::SUCCESS),
+        client::ROLE => client::ask(first).map(|()| ExitCode::SUCCESS),
+        _ => runner::run(&arguments),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("cluster: {error}");
+        ExitCode::from(101)
+    })
+}

@@ -1,0 +1,96 @@
+//! The scenarios, in the order in which they run: those that share a cluster stand together.
+
+mod common;
+mod crowd;
+mod faults;
+mod haresources;
+mod moves;
+mod resource;
+
+use std::{env, fmt};
+
+use crate::Outcome;
+use crate::stage::Stage;
+
+/// Whose agents a scenario runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agents {
+    /// This project's.
+    Ocfbox,
+    /// Those of the resource-agents package.
+    Shell,
+}
+
+impl Agents {
+    /// The provider under which Pacemaker finds them.
+    pub fn provider(self) -> &'static str {
+        match self {
+            Self::Ocfbox => "ocfbox",
+            Self::Shell => "heartbeat",
+        }
+    }
+
+    /// `OCF_UNDER_TEST` is `ours`, `theirs` or nothing, which means both.
+    pub fn are_under_test(self) -> bool {
+        match env::var("OCF_UNDER_TEST").as_deref() {
+            Ok("ours") => self == Self::Ocfbox,
+            Ok("theirs") => self == Self::Shell,
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Display for Agents {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Ocfbox => "ocfbox",
+            Self::Shell => "shell agents",
+        })
+    }
+}
+
+/// Something that must hold, and whose agents to show it with.
+pub struct Scenario {
+    /// `stack::what_happens`.
+    pub name: &'static str,
+    /// The shell agents are run for comparison: their failures are findings.
+    pub agents: &'static [Agents],
+    /// Plays it, and says in a few words what was seen.
+    pub run: fn(&mut Stage, Agents) -> Outcome<String>,
+}
+
+const BOTH: &[Agents] = &[Agents::Ocfbox, Agents::Shell];
+const OURS: &[Agents] = &[Agents::Ocfbox];
+
+/// For a scenario after one of `BOTH` that needs a cluster for each: it goes on with the one that is there.
+const SHELL_FIRST: &[Agents] = &[Agents::Shell, Agents::Ocfbox];
+
+/// All there are.
+pub const ALL: &[Scenario] = &[
+    Scenario { name: "pacemaker::planned_move", agents: BOTH, run: moves::planned_move },
+    Scenario { name: "pacemaker::standby", agents: BOTH, run: moves::standby },
+    Scenario { name: "pacemaker::node_crash", agents: BOTH, run: moves::node_crash },
+    Scenario { name: "pacemaker::address_deleted", agents: BOTH, run: faults::address_deleted },
+    Scenario { name: "pacemaker::cable_cut", agents: BOTH, run: faults::cable_cut },
+    Scenario {
+        name: "pacemaker::stop_with_interface_down",
+        agents: BOTH,
+        run: faults::stop_with_interface_down,
+    },
+    Scenario { name: "pacemaker::foreign_owner", agents: BOTH, run: faults::foreign_owner },
+    Scenario { name: "pacemaker::hundred_addresses", agents: BOTH, run: crowd::hundred_addresses },
+    Scenario {
+        name: "pacemaker::planned_move_in_place",
+        agents: OURS,
+        run: moves::planned_move_in_place,
+    },
+    Scenario {
+        name: "pacemaker::node_crash_in_place",
+        agents: OURS,
+        run: moves::node_crash_in_place,
+    },
+    Scenario { name: "pacemaker::three_nodes", agents: BOTH, run: moves::three_nodes },
+    Scenario { name: "haresources::status", agents: BOTH, run: haresources::status },
+    Scenario { name: "haresources::give_back", agents: SHELL_FIRST, run: haresources::give_back },
+    Scenario { name: "haresources::node_crash", agents: BOTH, run: haresources::node_crash },
+];

@@ -1,0 +1,31 @@
+//! The service on every node: it answers each request with the name of the node.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use crate::{Outcome, says};
+
+/// The private first argument for this role.
+pub const ROLE: &str = "role:server";
+
+/// The port of the service, on every address the node ever holds.
+pub const PORT: u16 = 8000;
+
+/// Answers until the node ends.
+pub fn serve(name: &str) -> Outcome<()> {
+    let listener = TcpListener::bind(("::", PORT)).map_err(says("cannot listen"))?;
+    for connection in listener.incoming().flatten() {
+        // A client that went away in the middle is its own problem.
+        let _gone = answer(connection, name);
+    }
+    Ok(())
+}
+
+fn answer(mut connection: TcpStream, name: &str) -> std::io::Result<()> {
+    // The request of a node that has just lost its address never comes; the next client must not wait for it.
+    connection.set_read_timeout(Some(Duration::from_millis(20)))?;
+    let mut request = [0_u8; 8];
+    let _length = connection.read(&mut request)?;
+    connection.write_all(name.as_bytes())
+}
