@@ -145,3 +145,64 @@ impl Gathered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A message of netlink's own, or of the routing subsystem, as it stands in a datagram.
+    fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(16 + payload.len()).unwrap();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(payload);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    const ERROR: u16 = 2;
+    const DONE: u16 = 3;
+    const NEW_ADDRESS: u16 = 20;
+    /// An IPv4 address without attributes.
+    const ADDRESS: [u8; 8] = [2, 24, 0, 0, 1, 0, 0, 0];
+
+    fn read_all(datagram: &[u8]) -> Result<usize, Refusal> {
+        let mut gathered = Gathered::default();
+        gathered.take_all(datagram, &|_| true)?;
+        gathered.finish().map(|objects| objects.len())
+    }
+
+    #[test]
+    fn only_a_whole_and_consistent_dump_is_an_answer() {
+        let address = message(NEW_ADDRESS, 0, &ADDRESS);
+        let torn = message(NEW_ADDRESS, NLM_F_DUMP_INTR, &ADDRESS);
+        let done = message(DONE, 0, &0_i32.to_ne_bytes());
+        assert_eq!(read_all(&[&address[..], &address, &done].concat()), Ok(2));
+        assert_eq!(read_all(&[&address[..], &torn, &done].concat()), Err(Refusal::Inconsistent));
+        assert!(matches!(read_all(&address), Err(Refusal::Broken(_))), "it does not end");
+    }
+
+    /// A dump that the kernel breaks off carries the error in its last message (`NLMSG_DONE`).
+    #[test]
+    fn a_dump_that_breaks_off_is_a_refusal() {
+        let address = message(NEW_ADDRESS, 0, &ADDRESS);
+        for kind in [DONE, ERROR] {
+            let mut payload = (-libc::EMSGSIZE).to_ne_bytes().to_vec();
+            payload.extend([0; 16]);
+            let broken = [&address[..], &message(kind, 0, &payload)].concat();
+            let refused = read_all(&broken).unwrap_err();
+            assert_eq!(refused.errno(), Some(Errno::EMSGSIZE), "{kind}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read_all(&bytes);
+        }
+    }
+}

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod compose;
 mod examine;
 mod loopback;
 mod monitor;

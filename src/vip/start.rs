@@ -5,19 +5,16 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use rtnetlink::packet_route::address::AddressFlags;
-
 use super::examine::{self, Place};
 use super::neighbours::{self, Neighbours, Rest};
 use super::select::{self, Choice};
-use super::{Labelled, Wanted, loopback, remove};
+use super::{Wanted, compose, loopback, remove};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::address::Address;
 use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::host::sysctl;
-use crate::param::values::{Broadcast, Lifetime};
 
 /// How long a link that was set up just now may take to find its carrier.
 const CARRIER: Duration = Duration::from_secs(5);
@@ -120,8 +117,12 @@ fn add(wanted: &Wanted, cx: &Cx<'_>, net: &Net, choice: &Choice) -> Result<()> {
     {
         cx.log.warn(&error.to_string());
     }
-    let address = address(wanted, net, choice)?;
-    tell_of_secondaries(&address, cx, net, &choice.link);
+    let neighbours = match wanted.ip {
+        IpAddr::V4(_) => net.addresses(wanted.ip, Some(choice.link.index))?,
+        IpAddr::V6(_) => Vec::new(),
+    };
+    let address = compose::address(wanted, choice, &neighbours)?;
+    tell_of_secondaries(&address, &neighbours, cx, &choice.link);
     net.add(&address, &choice.link.name)?;
     if wanted.ip.is_ipv6() {
         wait_for_detection(wanted, net, choice)?;
@@ -129,78 +130,13 @@ fn add(wanted: &Wanted, cx: &Cx<'_>, net: &Net, choice: &Choice) -> Result<()> {
     confirm(wanted, net)
 }
 
-/// The address with all that was asked for.
-fn address(wanted: &Wanted, net: &Net, choice: &Choice) -> Result<Address> {
-    let mut address = Address::new(choice.link.index, wanted.ip, choice.prefix);
-    if choice.link.loopback && wanted.ip.is_loopback() {
-        // What the kernel itself gives to 127.0.0.1: such an address is of no use outside of this host.
-        address.scope = libc::RT_SCOPE_HOST;
-    }
-    if wanted.noprefixroute {
-        address.flags |= AddressFlags::Noprefixroute;
-    }
-    match wanted.ip {
-        IpAddr::V4(ip) => {
-            address.label = match wanted.label {
-                Labelled::NextAlias => Some(next_alias(wanted, net, &choice.link)?),
-                _ => wanted.label_on(&choice.link.name)?.or_else(|| Some(choice.link.name.clone())),
-            };
-            address.broadcast = match wanted.broadcast {
-                Some(given) => Some(given.of(ip, choice.prefix)),
-                None => neighbouring_broadcast(wanted, net, choice)?.or_else(|| {
-                    (choice.prefix <= 30 && !choice.link.loopback)
-                        .then(|| Broadcast::AllOnes.of(ip, choice.prefix))
-                }),
-            };
-        }
-        IpAddr::V6(_) => {
-            if wanted.nodad {
-                address.flags |= AddressFlags::Nodad;
-            }
-            let preferred = wanted.preferred.map_or(u32::MAX, Lifetime::seconds);
-            address.lifetimes = Some((preferred, u32::MAX));
-        }
-    }
-    Ok(address)
-}
-
-/// The broadcast address that the administrator chose for the same subnet.
-fn neighbouring_broadcast(
-    wanted: &Wanted,
-    net: &Net,
-    choice: &Choice,
-) -> Result<Option<std::net::Ipv4Addr>> {
-    let addresses = net.addresses(wanted.ip, Some(choice.link.index))?;
-    let mut same = addresses.iter().filter(|other| {
-        other.ip != wanted.ip && other.prefix == choice.prefix && other.subnet_contains(wanted.ip)
-    });
-    Ok(same.find_map(|other| other.broadcast))
-}
-
-/// The first of `interface:0`, `interface:1`, … that no address has.
-fn next_alias(wanted: &Wanted, net: &Net, link: &Link) -> Result<String> {
-    let addresses = net.addresses(wanted.ip, Some(link.index))?;
-    let taken =
-        |label: &String| addresses.iter().any(|address| address.label.as_ref() == Some(label));
-    let label = (0..=addresses.len())
-        .map(|number| format!("{}:{number}", link.name))
-        .find(|label| !taken(label));
-    // An interface with too long a name for an alias: the kernel's own label does.
-    Ok(label
-        .filter(|label| label.len() <= crate::param::values::LONGEST_NAME)
-        .unwrap_or_else(|| link.name.clone()))
-}
-
 /// The kernel removes secondary addresses together with the primary one, unless it is told not to.
-fn tell_of_secondaries(address: &Address, cx: &Cx<'_>, net: &Net, link: &Link) {
-    if !address.ip.is_ipv4() || sysctl::promotes_secondaries(&link.name) {
-        return;
-    }
-    let primary = net.addresses(address.ip, Some(link.index)).ok().and_then(|others| {
-        let same =
-            |other: &Address| other.prefix == address.prefix && other.subnet_contains(address.ip);
-        others.into_iter().find(|other| !other.is_secondary() && same(other))
-    });
+fn tell_of_secondaries(address: &Address, neighbours: &[Address], cx: &Cx<'_>, link: &Link) {
+    let first = |other: &&Address| {
+        !other.is_secondary() && other.prefix == address.prefix && other.subnet_contains(address.ip)
+    };
+    let primary = neighbours.iter().find(first);
+    let primary = primary.filter(|_| !sysctl::promotes_secondaries(&link.name));
     if let Some(primary) = primary {
         cx.log.warn(&format!(
             "{} goes when {primary} is removed from {name}; `sysctl -w net.ipv4.conf.{name}.promote_secondaries=1` mends it",
