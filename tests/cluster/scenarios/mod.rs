@@ -5,6 +5,7 @@ mod crowd;
 mod faults;
 mod haresources;
 mod moves;
+mod promotion;
 mod resource;
 
 use std::{env, fmt};
@@ -79,6 +80,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario { name: "pacemaker::foreign_owner", agents: BOTH, run: faults::foreign_owner },
     Scenario { name: "pacemaker::hundred_addresses", agents: BOTH, run: crowd::hundred_addresses },
+    Scenario { name: "pacemaker::promotion", agents: BOTH, run: promotion::promotion },
     Scenario {
         name: "pacemaker::planned_move_in_place",
         agents: OURS,
