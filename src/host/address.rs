@@ -10,6 +10,8 @@ use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo as AddressLifetimes,
 };
 
+use crate::param::values::Broadcast;
+
 /// One address of one interface, as the kernel has it or is to have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -174,6 +176,18 @@ pub const fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(_) => false,
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+impl Broadcast {
+    /// The address that it is for `ip/prefix`.
+    #[must_use]
+    pub fn of(self, ip: Ipv4Addr, prefix: u8) -> Ipv4Addr {
+        match self {
+            Self::Address(given) => given,
+            Self::AllOnes => broadcast(ip, prefix, true),
+            Self::AllZeros => broadcast(ip, prefix, false),
+        }
     }
 }
 

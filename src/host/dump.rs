@@ -18,7 +18,7 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::netlink::{Refusal, make_strict, refusal};
+use super::refusal::{Refusal, make_strict};
 use crate::deadline::Deadline;
 
 /// More than the kernel puts into one datagram of a dump.
@@ -117,7 +117,7 @@ impl Gathered {
             NetlinkPayload::InnerMessage(object) => self.objects.push(object),
             NetlinkPayload::Error(error) => match error.code {
                 None => self.ended = true,
-                Some(_) => return Err(refusal(&error, flags)),
+                Some(_) => return Err(Refusal::of(&error, flags)),
             },
             // A dump that breaks off says so at its end.
             NetlinkPayload::Done(done) if done.code < 0 => {

@@ -13,5 +13,6 @@ pub mod net;
 pub mod netlink;
 pub mod packet;
 pub mod program;
+pub mod refusal;
 pub mod route;
 pub mod sysctl;

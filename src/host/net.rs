@@ -14,7 +14,8 @@ use rtnetlink::packet_route::route::RouteMessage;
 
 use super::address::{Address, family};
 use super::link::Link;
-use super::netlink::{Netlink, News, Refusal};
+use super::netlink::{Netlink, News};
+use super::refusal::Refusal;
 use super::route::{MAIN_TABLE, Route};
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};

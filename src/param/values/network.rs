@@ -7,7 +7,6 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{accepted, decimal, text};
-use crate::host::address::broadcast;
 use crate::param::{Kind, Value};
 
 /// Longest name of an interface, and of an address label, in bytes (`IFNAMSIZ` less the final NUL).
@@ -217,18 +216,6 @@ pub enum Broadcast {
     AllOnes,
     /// `-`: the host bits all zero.
     AllZeros,
-}
-
-impl Broadcast {
-    /// The address that it is for `ip/prefix`.
-    #[must_use]
-    pub fn of(self, ip: Ipv4Addr, prefix: u8) -> Ipv4Addr {
-        match self {
-            Self::Address(given) => given,
-            Self::AllOnes => broadcast(ip, prefix, true),
-            Self::AllZeros => broadcast(ip, prefix, false),
-        }
-    }
 }
 
 impl Value for Broadcast {
