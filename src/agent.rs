@@ -129,7 +129,7 @@ pub enum Status {
 }
 
 /// One invocation: what the caller asked for, and with what.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cx<'a> {
     /// What to do.
     pub action: Action,
@@ -241,12 +241,7 @@ fn looked_at_twice<A: Agent>(agent: &A, cx: &Cx<'_>) -> Result<Status> {
         return Ok(status);
     }
     crate::trace_note!("not running; looking again");
-    agent.monitor(&Cx {
-        second_look: true,
-        state: cx.state.clone(),
-        instance: cx.instance.clone(),
-        ..*cx
-    })
+    agent.monitor(&Cx { second_look: true, ..cx.clone() })
 }
 
 fn act<A: Agent>(agent: &A, cx: &Cx<'_>) -> Result<()> {

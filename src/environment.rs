@@ -46,13 +46,8 @@ impl Environment {
     /// The value of `name`, unless it is unset or empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.raw(name).filter(|value| !value.is_empty())
-    }
-
-    /// The value of `name`, which may be empty.
-    #[must_use]
-    pub fn raw(&self, name: &str) -> Option<&OsStr> {
-        self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_os_str())
+        let found = self.variables.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
     }
 
     /// The value of `name` if it is text.

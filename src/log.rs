@@ -107,11 +107,6 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Something failed.
-    pub fn error(&self, message: &str) {
-        self.write(Severity::Error, message, true);
-    }
-
     /// Something is likely to surprise the administrator.
     pub fn warn(&self, message: &str) {
         self.write(Severity::Warning, message, true);
@@ -161,8 +156,7 @@ impl<'a> Log<'a> {
         if let Some(file) = file {
             append(file, &format!("{}{}:    {message}\n", self.date(), self.tag));
         }
-        let debug_log = self.environment.get("HA_DEBUGLOG").filter(|debug| Some(*debug) != file);
-        if let Some(debug_log) = debug_log {
+        if let Some(debug_log) = debug_log.filter(|debug| Some(*debug) != file) {
             append(debug_log, &format!("{}:\t{}{message}\n", self.tag, self.date()));
         }
     }

@@ -187,7 +187,7 @@ impl Net {
             .collect())
     }
 
-    /// Asks for a change that no other verb here makes.
+    /// Asks for a change, within the action's deadline.
     pub(super) fn change(
         &self,
         what: &str,
@@ -214,7 +214,7 @@ impl Net {
     pub fn add(&self, address: &Address, on: &str) -> Result<()> {
         let what = format!("add {address} to {on}");
         let message = RouteNetlinkMessage::NewAddress(address.message());
-        match self.netlink.change(&what, message, NLM_F_CREATE | NLM_F_EXCL, &self.deadline) {
+        match self.change(&what, message, NLM_F_CREATE | NLM_F_EXCL) {
             Err(refusal) if refusal.errno() != Some(Errno::EEXIST) => Err(refusal.doing(&what)),
             _ => Ok(()),
         }
@@ -230,7 +230,7 @@ impl Net {
         named.label.clone_from(&address.label);
         named.peer = address.peer;
         let message = RouteNetlinkMessage::DelAddress(named.message());
-        match self.netlink.change(&what, message, 0, &self.deadline) {
+        match self.change(&what, message, 0) {
             Err(refusal)
                 if !matches!(refusal.errno(), Some(Errno::EADDRNOTAVAIL | Errno::ENODEV)) =>
             {
@@ -263,9 +263,7 @@ impl Net {
         message.header.flags = flags;
         message.header.change_mask = LinkFlags::Up;
         let message = RouteNetlinkMessage::SetLink(message);
-        self.netlink
-            .change(&what, message, 0, &self.deadline)
-            .map_err(|refusal| refusal.doing(&what))
+        self.change(&what, message, 0).map_err(|refusal| refusal.doing(&what))
     }
 
     /// Waits until `done` says so, waking up whenever the kernel has news; whether it did within `at_most` and the

@@ -21,8 +21,6 @@ pub struct Route {
     pub metric: u32,
     /// The network is on the link itself, without a gateway.
     pub on_link: bool,
-    /// The address that packets get as their source.
-    pub source: Option<IpAddr>,
     /// Who made it (`RTPROT_*`).
     pub protocol: u8,
 }
@@ -49,14 +47,12 @@ impl Route {
             index: 0,
             metric: 0,
             on_link: any.is_ipv6() || message.header.scope == RouteScope::Link,
-            source: None,
             protocol: u8::from(message.header.protocol),
         };
         let mut table = u32::from(message.header.table);
         for attribute in &message.attributes {
             match attribute {
                 RouteAttribute::Destination(network) => route.network = ip(network)?,
-                RouteAttribute::PrefSource(source) => route.source = ip(source),
                 RouteAttribute::Oif(index) => route.index = *index,
                 RouteAttribute::Priority(metric) => route.metric = *metric,
                 RouteAttribute::Gateway(_) | RouteAttribute::Via(_) => route.on_link = false,

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::net::IpAddr;
 
 use rtnetlink::packet_route::address::AddressFlags;
@@ -28,6 +29,12 @@ pub(super) struct Place {
 impl Place {
     pub fn is_right(&self) -> bool {
         self.differences.is_empty()
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.address, self.link.name)
     }
 }
 
@@ -137,19 +144,12 @@ pub(super) fn faults(wanted: &Wanted, places: &[Place]) -> Option<String> {
     if right == 1 && places.len() == 1 {
         return None;
     }
-    let mut words: Vec<String> = places
-        .iter()
-        .filter(|place| !place.is_right())
-        .map(|place| {
-            format!("{} on {}: {}", place.address, place.link.name, place.differences.join(", "))
-        })
-        .collect();
-    if right > 1 || (right == 1 && words.is_empty()) {
-        let names: Vec<String> = places
-            .iter()
-            .map(|place| format!("{} on {}", place.address, place.link.name))
-            .collect();
-        words.push(format!("it is there {right} times ({})", names.join(", ")));
+    let wrong = places.iter().filter(|place| !place.is_right());
+    let mut words: Vec<String> =
+        wrong.map(|place| format!("{place}: {}", place.differences.join(", "))).collect();
+    if right > 1 {
+        let all: Vec<String> = places.iter().map(ToString::to_string).collect();
+        words.push(format!("it is there {right} times ({})", all.join(", ")));
     }
     Some(format!("{} is not as configured: {}", wanted.ip, words.join("; ")))
 }

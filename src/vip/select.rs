@@ -278,7 +278,7 @@ mod tests {
 
     fn on_link(network: &str, prefix: u8, index: u32, metric: u32) -> Route {
         let network = network.parse().unwrap();
-        Route { network, prefix, index, metric, on_link: true, source: None, protocol: 2 }
+        Route { network, prefix, index, metric, on_link: true, protocol: 2 }
     }
 
     fn dump(routes: Vec<Route>) -> Dump {
@@ -402,7 +402,7 @@ mod tests {
             -> Route {
             let network = IpAddr::from(bits.checked_shr(32 - u32::from(prefix)).unwrap_or(0)
                 .checked_shl(32 - u32::from(prefix)).unwrap_or(0).to_be_bytes());
-            Route { network, prefix, index, metric, on_link, source: None, protocol: 2 }
+            Route { network, prefix, index, metric, on_link, protocol: 2 }
         }
     }
 

@@ -125,7 +125,7 @@ fn add(wanted: &Wanted, cx: &Cx<'_>, net: &Net, choice: &Choice) -> Result<()> {
     tell_of_secondaries(&address, &neighbours, cx, &choice.link);
     net.add(&address, &choice.link.name)?;
     if wanted.ip.is_ipv6() {
-        wait_for_detection(wanted, net, choice)?;
+        wait_for_detection(wanted, cx, net, choice)?;
     }
     confirm(wanted, net)
 }
@@ -147,8 +147,8 @@ fn tell_of_secondaries(address: &Address, neighbours: &[Address], cx: &Cx<'_>, l
 }
 
 /// Waits until the address is no longer tentative (RFC 4862, 5.4).
-fn wait_for_detection(wanted: &Wanted, net: &Net, choice: &Choice) -> Result<()> {
-    let over = net.wait_until(Duration::from_hours(24), |net| {
+fn wait_for_detection(wanted: &Wanted, cx: &Cx<'_>, net: &Net, choice: &Choice) -> Result<()> {
+    let over = net.wait_until(cx.deadline.left(), |net| {
         let places = net.places_of(wanted.ip, Some(choice.link.index))?;
         Ok(places.iter().all(|place| place.is_duplicate() || !place.is_tentative()))
     })?;

@@ -57,7 +57,7 @@ fn remove_everywhere(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<()> {
                 Ok(()) => cx.log.info(&format!("removed {} from {name}", place.address)),
                 Err(error) => refused.push(error),
             }
-            removed = format!("{} on {name}", place.address);
+            removed = place.to_string();
         }
         Error::all(refused)?;
     }

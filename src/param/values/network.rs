@@ -177,12 +177,6 @@ impl Netmask {
     pub const fn length(self) -> u8 {
         self.0
     }
-
-    /// A prefix length, 0 to 128.
-    #[must_use]
-    pub const fn of(length: u8) -> Self {
-        Self(length)
-    }
 }
 
 impl Value for Netmask {
