@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::host::announce::Announcement;
+use crate::host::detached;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Words {
@@ -21,10 +22,7 @@ pub(super) struct Words {
 }
 
 pub(super) fn run(words: &Words) -> Result<()> {
-    // Whoever ends the process group of the action that started us does not mean us; a leader of its own group
-    // already is out of it.
-    let _ = nix::unistd::setsid();
-    close_inherited();
+    detached::settle();
     let announcement = Announcement {
         ip: words.ip,
         index: words.index,
@@ -32,16 +30,4 @@ pub(super) fn run(words: &Words) -> Result<()> {
         interval: Duration::from_millis(words.interval),
     };
     announcement.rest()
-}
-
-/// Closes what a caller left open by mistake, for whom it would stay open as long as we run.
-fn close_inherited() {
-    let numbers: Vec<i32> = std::fs::read_dir("/proc/self/fd")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    for number in numbers.into_iter().filter(|number| *number > 2) {
-        let _ = nix::unistd::close(number);
-    }
 }

@@ -6,11 +6,11 @@
 #![forbid(unsafe_code)]
 
 use std::net::IpAddr;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::arp::{self, Mac};
+use super::detached;
 use super::link::Link;
 use super::ndisc;
 use super::net::Net;
@@ -121,19 +121,14 @@ impl Announcement {
         if self.count <= 1 {
             return Ok(());
         }
-        // The inode that runs now, even if the file was replaced by an upgrade meanwhile.
-        Command::new("/proc/self/exe")
-            .arg0("ocfbox")
-            .arg("announce")
-            .args([self.ip.to_string(), self.index.to_string(), self.count.to_string()])
-            .arg(self.interval.as_millis().to_string())
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(socket))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map(drop)
+        let words = [
+            "announce".to_owned(),
+            self.ip.to_string(),
+            self.index.to_string(),
+            self.count.to_string(),
+            self.interval.as_millis().to_string(),
+        ];
+        detached::leave_behind(&words, Stdio::from(socket))
             .doing(|| format!("start the process that goes on announcing {}", self.ip))
     }
 }

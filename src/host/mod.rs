@@ -4,6 +4,7 @@ pub mod address;
 pub mod addrlabel;
 pub mod announce;
 pub mod arp;
+pub mod detached;
 mod dump;
 pub mod lab;
 pub mod link;

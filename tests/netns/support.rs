@@ -39,8 +39,9 @@ impl Host {
         mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>)
             .expect("a /sys of our own");
         let host = Self { directory: tempfile::tempdir().expect("a directory") };
-        for agent in ["IPaddr2", "IPaddr", "IPv6addr", "Dummy", "Stateful", "Delay"] {
-            std::os::unix::fs::symlink(BINARY, host.path(agent)).expect("a link to the binary");
+        for agent in ocfbox::agents::ALL {
+            let link = host.path(agent.described.agent.name);
+            std::os::unix::fs::symlink(BINARY, link).expect("a link to the binary");
         }
         host.sh("ip link set lo up
              ip netns add far
