@@ -156,9 +156,10 @@ params! {
 
         /// Ask whether another host has the address
         ///
-        /// IPv4: start sends ARP probes (RFC 5227) and listens for 40 milliseconds. If another host answers, start
+        /// IPv4: start sends ARP probes (RFC 5227) and listens for 20 milliseconds. If another host answers, start
         /// fails, names its MAC address, and adds nothing: two owners are worse than none. If nobody can be asked,
-        /// start goes on. IPv6 addresses are checked by the kernel; see `nodad`.
+        /// start goes on. Whoever claims the address later, while it is being announced, is told in the log and makes monitor
+        /// fail as long as he answers. IPv6 addresses are checked by the kernel; see `nodad`.
         conflict_check: Flag = "true" { reloadable: true },
 
         /// Ask whether another host has the address

@@ -3,11 +3,17 @@
 #![forbid(unsafe_code)]
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::environment::Environment;
 use crate::error::Result;
-use crate::host::announce::Announcement;
+use crate::host::announce::{self, Announcement};
+use crate::host::arp::{self, Mac};
 use crate::host::detached;
+use crate::host::packet::PacketSocket;
+use crate::log::Log;
+use crate::state::StateFile;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Words {
@@ -19,6 +25,8 @@ pub(super) struct Words {
     count: u32,
     /// Pause between two of them, in milliseconds
     interval: u64,
+    /// File that tells monitor of another host that claims the address
+    record: Option<PathBuf>,
 }
 
 pub(super) fn run(words: &Words) -> Result<()> {
@@ -29,5 +37,25 @@ pub(super) fn run(words: &Words) -> Result<()> {
         count: words.count,
         interval: Duration::from_millis(words.interval),
     };
-    announcement.rest()
+    let socket = match PacketSocket::inherited() {
+        Some(socket) => socket,
+        None => announce::socket(words.index, words.ip)?,
+    };
+    announcement.rest(&socket, &mut |mac| tell(words, mac))
+}
+
+/// Two hosts have the address: an administrator reads it now, and the cluster hears it from the next monitor.
+fn tell(words: &Words, other: Mac) {
+    let environment = Environment::of_process();
+    let log = Log::new(&environment, "ocfbox", &words.ip.to_string());
+    let other = arp::text(&other);
+    log.warn(&format!(
+        "another host has {} too: {other} claims it; end it on one of them",
+        words.ip
+    ));
+    if let Some(path) = &words.record
+        && let Err(error) = StateFile::at(path).write(&other)
+    {
+        log.warn(&error.to_string());
+    }
 }

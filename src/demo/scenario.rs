@@ -141,7 +141,7 @@ fn conclude(
     let lines = [
         format!("requests: {node1} answered by node1, {node2} by node2, {unanswered} by nobody"),
         format!(
-            "the agent on node2: start {start} ms (it asks for 40 ms whether another host has the address), \
+            "the agent on node2: start {start} ms (it asks for 20 ms whether another host has the address), \
              monitor {monitor} ms, stop {stop} ms"
         ),
         format!(

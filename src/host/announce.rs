@@ -1,13 +1,16 @@
 //! Telling the network where an address is now.
 //!
 //! The first announcement goes out before start returns. The rest is sent by a process of its own that holds nothing of
-//! the caller's open, is known by no file, and before each packet looks whether the address is still there.
+//! the caller's open, is known by no file, and before each packet looks whether the address is still there. While it lasts it
+//! listens for a host that answers too late for the question that start asked, or takes the address after it.
 
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::arp::{self, Mac};
 use super::detached;
@@ -62,15 +65,22 @@ impl Announcement {
 
     /// The announcements after the first, each after a pause and a look; ends when the address is gone.
     ///
+    /// Meanwhile it listens: a host that claims the IPv4 address too is told to `rival`, once.
+    ///
     /// # Errors
     /// A packet could not be sent, or the kernel could not be asked.
-    pub fn rest(&self) -> Result<()> {
-        let socket = socket(self.index, self.ip)?;
+    pub fn rest(&self, socket: &PacketSocket, rival: &mut dyn FnMut(Mac)) -> Result<()> {
+        let mut told = false;
+        let mut heard = |mac| {
+            if !std::mem::replace(&mut told, true) {
+                rival(mac);
+            }
+        };
         for _ in 1..self.count {
-            if !self.pause()? {
+            if !self.pause(socket, &mut heard)? {
                 return Ok(());
             }
-            self.once(&network()?, &socket)?;
+            self.once(&network()?, socket)?;
         }
         Ok(())
     }
@@ -79,29 +89,30 @@ impl Announcement {
     ///
     /// # Errors
     /// As for [`Self::rest`] and [`Self::rest_detached`].
-    pub fn rest_until(&self, deadline: &Deadline, socket: PacketSocket) -> Result<()> {
-        for sent in 1..self.count {
-            if deadline.left() <= self.interval {
-                let left = Self { count: self.count - sent + 1, ..*self };
-                return left.rest_detached(socket);
-            }
-            if !self.pause()? {
-                return Ok(());
-            }
-            self.once(&network()?, &socket)?;
-        }
-        Ok(())
+    pub fn rest_until(
+        &self,
+        deadline: &Deadline,
+        socket: PacketSocket,
+        rival: &mut dyn FnMut(Mac),
+        record: Option<&Path>,
+    ) -> Result<()> {
+        let pauses = deadline.left().as_nanos() / self.interval.as_nanos().max(1);
+        let fitting = u32::try_from(pauses).unwrap_or(u32::MAX).saturating_add(1);
+        let here = Self { count: self.count.min(fitting), ..*self };
+        here.rest(&socket, rival)?;
+        Self { count: self.count - here.count + 1, ..*self }.rest_detached(socket, record)
     }
 
-    /// Waits for the interval; whether the address is still there then. Looks each second, so that nobody has to
-    /// wonder what still announces an address that has gone.
-    fn pause(&self) -> Result<bool> {
+    /// Waits for the interval, and listens; whether the address is still there then. Looks each second, so that nobody
+    /// has to wonder what still announces an address that has gone.
+    fn pause(&self, socket: &PacketSocket, heard: &mut dyn FnMut(Mac)) -> Result<bool> {
         let mut left = self.interval;
         loop {
             let slice = left.min(Duration::from_secs(1));
-            std::thread::sleep(slice);
+            self.listen(slice, socket, heard);
             left = left.saturating_sub(slice);
-            if network()?.places_of(self.ip, Some(self.index))?.is_empty() {
+            let net = network()?;
+            if net.places_of(self.ip, Some(self.index))?.is_empty() {
                 return Ok(false);
             }
             if left.is_zero() {
@@ -110,24 +121,51 @@ impl Announcement {
         }
     }
 
+    /// Listens for `slice` to hosts that claim the address. What comes from this host's own interfaces is no claim.
+    fn listen(&self, slice: Duration, socket: &PacketSocket, heard: &mut dyn FnMut(Mac)) {
+        let end = Instant::now() + slice;
+        let mut buffer = [0; 128];
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let received = socket.receive(&mut buffer, left).unwrap_or_else(|_| {
+                // The interface is down, so that there is nobody to listen to.
+                std::thread::sleep(left);
+                None
+            });
+            if let (IpAddr::V4(ip), Some(length)) = (self.ip, received)
+                && let Some(mac) = buffer.get(..length).and_then(|frame| arp::claimed(frame, ip))
+                && network()
+                    .and_then(|net| net.links())
+                    .is_ok_and(|links| links.iter().all(|link| link.hardware != mac))
+            {
+                heard(mac);
+            }
+        }
+    }
+
     /// Leaves the announcements after the first to a process of their own.
     ///
     /// That process inherits `socket` as its standard input, for one reason: to close a packet socket takes the
     /// kernel ten milliseconds or more (it waits until no processor can see it any longer), and whoever closes it last waits.
+    /// A host that claims the address too is written to the file `record`.
     ///
     /// # Errors
     /// There can be no new process.
-    pub fn rest_detached(&self, socket: PacketSocket) -> Result<()> {
+    pub fn rest_detached(&self, socket: PacketSocket, record: Option<&Path>) -> Result<()> {
         if self.count <= 1 {
             return Ok(());
         }
         let words = [
-            "announce".to_owned(),
-            self.ip.to_string(),
-            self.index.to_string(),
-            self.count.to_string(),
-            self.interval.as_millis().to_string(),
+            "announce".into(),
+            self.ip.to_string().into(),
+            self.index.to_string().into(),
+            self.count.to_string().into(),
+            self.interval.as_millis().to_string().into(),
         ];
+        let words: Vec<OsString> = words.into_iter().chain(record.map(Into::into)).collect();
         detached::leave_behind(&words, Stdio::from(socket))
             .doing(|| format!("start the process that goes on announcing {}", self.ip))
     }

@@ -84,6 +84,12 @@ pub fn announced(frame: &[u8], ip: Ipv4Addr) -> Option<Mac> {
     (packet.sender_ip == ip && packet.target_ip == ip).then_some(packet.sender_mac)
 }
 
+/// The hardware address of the host that says in `frame` that it has `ip` (RFC 5227, 2.4).
+#[must_use]
+pub fn claimed(frame: &[u8], ip: Ipv4Addr) -> Option<Mac> {
+    Packet::read(frame).filter(|packet| packet.sender_ip == ip).map(|packet| packet.sender_mac)
+}
+
 /// How to ask: when the questions go out, and when asking ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, recv, send, socket,
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, getsockname, recv,
+    send, socket,
 };
 
 /// Sends and receives whole frames of one Ethernet type on one interface (packet(7)).
@@ -29,6 +30,14 @@ impl PacketSocket {
         let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
         bind(descriptor.as_raw_fd(), &link_address(index, ethertype)?)?;
         Ok(Self { descriptor })
+    }
+
+    /// The packet socket that the caller left as standard input; none if that is something else.
+    #[must_use]
+    pub fn inherited() -> Option<Self> {
+        let descriptor = io::stdin().as_fd().try_clone_to_owned().ok()?;
+        getsockname::<LinkAddr>(descriptor.as_raw_fd()).ok()?;
+        Some(Self { descriptor })
     }
 
     /// Sends one frame.

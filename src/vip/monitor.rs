@@ -22,6 +22,7 @@ pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
     if let (true, Some(fault)) = (wanted.check_link, first.link.fault()) {
         return Err(Error::Failed(format!("{} is configured, but {fault}", wanted.ip)));
     }
+    neighbours::refuse_rival(wanted, cx, &net, &first.link)?;
     neighbours::refresh(wanted, cx, &net, &first.link);
     Ok(Status::Running)
 }

@@ -2,23 +2,25 @@
 
 #![forbid(unsafe_code)]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::Wanted;
 use crate::agent::Cx;
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::host::announce::{self, Announcement, ethernet};
 use crate::host::arp::{self, Mac, Patience};
 use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::host::packet::PacketSocket;
+use crate::state::StateFile;
 
 /// A host that has the address answers within a millisecond or two. RFC 5227 waits for seconds, which is more than a
-/// takeover may cost; the second question is for the one frame that a busy switch drops.
+/// takeover may cost; the second question is for the one frame that a busy switch drops. A later answer is heard by
+/// the process that goes on announcing.
 const PATIENCE: Patience = Patience {
-    questions: &[Duration::ZERO, Duration::from_millis(15)],
-    end: Duration::from_millis(40),
+    questions: &[Duration::ZERO, Duration::from_millis(8)],
+    end: Duration::from_millis(20),
 };
 
 /// Whether the address can be announced on the interface at all.
@@ -63,21 +65,14 @@ impl Neighbours {
         if !wanted.conflict_check || !link.carrier {
             return Ok(());
         }
-        // Another interface of this host on the same network answers too.
-        let mut own = None;
-        let mut is_ours = |mac: &Mac| {
-            let links = own.get_or_insert_with(|| net.links().unwrap_or_default());
-            links.iter().any(|link| link.hardware == mac)
-        };
-        match arp::who_has(socket, ethernet(link)?, ip, &mut is_ours, &PATIENCE) {
+        let on = &link.name;
+        match owner(ip, socket, net, link) {
             Ok(None) => Ok(()),
             Ok(Some(other)) => Err(Error::Failed(format!(
-                "another host has {ip}: {} answers for it on {}; end it there, or set conflict_check=false",
+                "another host has {ip}: {} answers for it on {on}; end it there, or set conflict_check=false",
                 arp::text(&other),
-                link.name
             ))),
             Err(error) => {
-                let on = &link.name;
                 cx.log.warn(&format!("cannot ask on {on} whether another host has {ip}: {error}"));
                 Ok(())
             }
@@ -94,7 +89,67 @@ impl Neighbours {
             tell(&error, cx);
             return None;
         }
-        Some(Rest { announcement, socket, background: wanted.announce.background })
+        let background = wanted.announce.background;
+        Some(Rest { announcement, socket, background, record: record(wanted, cx) })
+    }
+}
+
+/// The hardware address of another host that has `ip`.
+fn owner(ip: Ipv4Addr, socket: &PacketSocket, net: &Net, link: &Link) -> Result<Option<Mac>> {
+    // Another interface of this host on the same network answers too.
+    let mut own = None;
+    let mut is_ours = |mac: &Mac| {
+        let links = own.get_or_insert_with(|| net.links().unwrap_or_default());
+        links.iter().any(|link| link.hardware == mac)
+    };
+    arp::who_has(socket, ethernet(link)?, ip, &mut is_ours, &PATIENCE)
+        .doing(|| format!("ask for {ip}"))
+}
+
+/// Where the process that goes on announcing writes who claims the address too.
+fn record(wanted: &Wanted, cx: &Cx<'_>) -> Option<StateFile> {
+    let heard = wanted.conflict_check && wanted.ip.is_ipv4();
+    heard.then(|| cx.state.file(&rival(wanted)))
+}
+
+/// Forgets what was heard in an earlier life of the address.
+///
+/// # Errors
+/// The file cannot be removed.
+pub(super) fn forget_rival(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
+    cx.state.file(&rival(wanted)).remove()
+}
+
+fn rival(wanted: &Wanted) -> String {
+    format!("{}-rival", wanted.key())
+}
+
+/// Fails if another host was heard to claim the address after start, and still does.
+///
+/// # Errors
+/// It does.
+pub(super) fn refuse_rival(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) -> Result<()> {
+    let (IpAddr::V4(ip), Some(record)) = (wanted.ip, record(wanted, cx)) else { return Ok(()) };
+    if !record.path().exists() {
+        return Ok(());
+    }
+    let asked =
+        announce::socket(link.index, wanted.ip).and_then(|socket| owner(ip, &socket, net, link));
+    match asked {
+        Ok(Some(other)) => Err(Error::Failed(format!(
+            "another host has {ip} too: {} answers for it on {}; end it on one of them",
+            arp::text(&other),
+            link.name
+        ))),
+        Ok(None) => {
+            let _ = record.remove();
+            Ok(())
+        }
+        // Not to be able to ask is no conflict; the record stays for the next monitor.
+        Err(error) => {
+            cx.log.debug(&error.to_string());
+            Ok(())
+        }
     }
 }
 
@@ -104,15 +159,28 @@ pub(super) struct Rest {
     announcement: Announcement,
     socket: PacketSocket,
     background: bool,
+    record: Option<StateFile>,
 }
 
 impl Rest {
     /// Sends them, or lets a process of their own do it.
     pub fn send(self, cx: &Cx<'_>) {
+        let record = self.record.as_ref();
+        let path = record.map(StateFile::path);
         let sent = if self.background {
-            self.announcement.rest_detached(self.socket)
+            self.announcement.rest_detached(self.socket, path)
         } else {
-            self.announcement.rest_until(&cx.deadline, self.socket)
+            let mut rival = |mac: Mac| {
+                let other = arp::text(&mac);
+                cx.log.warn(&format!(
+                    "another host has {} too: {other} claims it",
+                    self.announcement.ip
+                ));
+                if let Some(Err(error)) = record.map(|record| record.write(&other)) {
+                    cx.log.warn(&error.to_string());
+                }
+            };
+            self.announcement.rest_until(&cx.deadline, self.socket, &mut rival, path)
         };
         if let Err(error) = sent {
             tell(&error, cx);
@@ -137,7 +205,7 @@ pub(super) fn refresh(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) {
     let announcement = announcement(wanted, link.index, wanted.announce.refresh);
     let said = announce::socket(link.index, wanted.ip)
         .and_then(|socket| announcement.once(net, &socket).map(|()| socket))
-        .and_then(|socket| announcement.rest_detached(socket));
+        .and_then(|socket| announcement.rest_detached(socket, None));
     if let Err(error) = said {
         cx.log.debug(&error.to_string());
     }

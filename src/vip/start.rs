@@ -57,6 +57,7 @@ fn bring_up(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<Option<Rest>> {
     neighbours::announceable(&choice.link)?;
     bring_link_up(wanted, cx, net, &mut choice.link)?;
     remove_wrong_forms(cx, net, &choice, &places)?;
+    neighbours::forget_rival(wanted, cx)?;
     let neighbours = Neighbours::on(&choice.link, wanted, cx);
     neighbours.refuse_conflict(wanted, cx, net, &choice.link)?;
     let added = loopback::give_way(wanted, cx, net).and_then(|()| add(wanted, cx, net, &choice));

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Wanted, examine, loopback, remove};
+use super::{Wanted, examine, loopback, neighbours, remove};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::net::Net;
@@ -27,6 +27,7 @@ pub(super) fn undo(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Vec<Error> {
         remove::restore_promotion(cx),
         remove_everywhere(wanted, cx, net),
         loopback::come_back(wanted, cx, net),
+        neighbours::forget_rival(wanted, cx),
     ];
     // Without its address a label does nothing, so that it is no reason to fail; nor is a kernel without IPv6.
     if let Some(label) = wanted.source_label.filter(|_| wanted.ip.is_ipv6())

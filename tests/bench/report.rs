@@ -88,7 +88,7 @@ memory below about 600 KiB is that of whoever started the program, and cannot be
 not timed, to the end of what start leaves in the background.
 - Calls are made as Pacemaker makes them, with a log file and without syslog: with syslog a shell agent executes \
 logger for each line. All run in network, mount and process namespaces of their own, on a veth pair.
-- Start includes waiting. ocfbox listens 40 ms for another host that has the IPv4 address (conflict_check, which the \
+- Start includes waiting. ocfbox listens 20 ms for another host that has the IPv4 address (conflict_check, which the \
 shell agents do not do unless they are told to); the line `conflict_check=false` is the like for like. IPv6 addresses \
 wait for the kernel's duplicate address detection, and the compiled IPv6addr sleeps 5 s between its announcements.
 - Stateful calls crm_attribute at start and stop, as the shell agent does; here there is no cluster to answer.

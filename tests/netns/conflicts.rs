@@ -47,6 +47,48 @@ fn a_probe_looks_like_one_and_is_answered_quickly() {
     assert_eq!(probes.count(), 2, "{packets:#?}");
 }
 
+/// RFC 5227, 2.4: a rival that answers too late for the question, or takes the address afterwards.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_rival_that_comes_later_is_heard_and_the_next_monitor_fails() {
+    let host = Host::new();
+    let vip = host.vip().param("arp_count", "20").param("arp_interval", "300");
+    vip.run("start").code(0);
+    vip.run("monitor").code(0).silent();
+    host.sh("ip -n far addr add 192.0.2.10/24 dev eth0; ip netns exec far arping -q -c 1 -A -I eth0 192.0.2.10");
+    let mac = host.mac("far", "eth0");
+    host.await_that("the announcer to hear it", || {
+        host.log().contains("another host has 192.0.2.10 too")
+    });
+    assert!(host.log().contains(&mac), "{}", host.log());
+    for monitor in [vip.clone(), vip.clone().recurring()] {
+        monitor.run("monitor").code(1).because(&["another host has 192.0.2.10 too", &mac, "eth0"]);
+    }
+    // Who gives in is no rival any more.
+    host.sh("ip -n far addr del 192.0.2.10/24 dev eth0");
+    vip.run("monitor").code(0).silent();
+    host.sh("ip -n far addr add 192.0.2.10/24 dev eth0");
+    vip.run("monitor").code(0).silent();
+    vip.run("stop").code(0);
+    host.await_that("the announcer's end", || host.announcers().is_empty());
+    let left = crate::support::tree(std::path::Path::new("/run/resource-agents"));
+    assert!(left.iter().all(|path| !path.to_string_lossy().contains("rival")), "{left:?}");
+}
+
+/// A host that asks for the address is answered by the kernel, and is no reason to fail.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_host_that_only_asks_for_the_address_is_no_rival() {
+    let host = Host::new();
+    let vip = host.vip().param("arp_count", "20").param("arp_interval", "300");
+    vip.run("start").code(0);
+    host.sh("! ip netns exec far arping -q -D -c 1 -w 1 -I eth0 192.0.2.10
+         ip netns exec far ping -q -c 1 192.0.2.10");
+    vip.clone().recurring().run("monitor").code(0).silent();
+    vip.run("stop").code(0);
+    assert!(!host.log().contains("another host"), "{}", host.log());
+}
+
 /// "Could not ask" is no conflict.
 #[test]
 #[ignore = "needs root: tests/run netns"]
