@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The directory of the shell agents.
-const SHELL: &str = "/usr/lib/ocf/resource.d/heartbeat";
+/// Where the providers of shell agents are.
+const PROVIDERS: &str = "/usr/lib/ocf/resource.d";
+
+/// Programs that both sides execute and that do nothing here.
+pub const STAND_INS: [&str; 3] = ["attrd_updater", "mail", "sendmail"];
 
 /// An address family. The networks are those set apart for measurements (RFC 2544, RFC 5180).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,10 @@ pub struct Case {
     pub address: Option<(Family, &'static str)>,
     /// The other parameters.
     pub parameters: &'static [(&'static str, &'static str)],
+    /// Those by which two resources at once do not meet: ours and the shell agent's.
+    pub apart: [&'static [(&'static str, &'static str)]; 2],
+    /// Whose the shell agent is; none where there is no such agent.
+    pub peer: Option<&'static str>,
     /// Whether the look for an address conflict can be turned off.
     pub conflict_check: bool,
 }
@@ -59,34 +66,23 @@ pub struct Case {
 const PLACED: &[(&str, &str)] = &[("nic", "eth0"), ("cidr_netmask", "16")];
 
 /// All that is measured. The first is the one of the budget.
-pub const ALL: [Case; 7] = [
+pub const ALL: &[Case] = &[
     Case {
         label: "IPaddr2 (nic, cidr_netmask)",
-        agent: "IPaddr2",
         address: Some((Family::V4, "ip")),
-        parameters: PLACED,
         conflict_check: true,
+        ..plain("IPaddr2", PLACED)
     },
     Case {
         label: "IPaddr2 (only ip)",
-        agent: "IPaddr2",
         address: Some((Family::V4, "ip")),
-        parameters: &[],
         conflict_check: true,
+        ..plain("IPaddr2", &[])
     },
+    Case { address: Some((Family::V4, "ip")), ..plain("IPaddr", PLACED) },
     Case {
-        label: "IPaddr",
-        agent: "IPaddr",
-        address: Some((Family::V4, "ip")),
-        parameters: PLACED,
-        conflict_check: false,
-    },
-    Case {
-        label: "IPv6addr",
-        agent: "IPv6addr",
         address: Some((Family::V6, "ipv6addr")),
-        parameters: &[("nic", "eth0"), ("cidr_netmask", "64")],
-        conflict_check: false,
+        ..plain("IPv6addr", &[("nic", "eth0"), ("cidr_netmask", "64")])
     },
     plain("Dummy", &[]),
     plain("Stateful", &[]),
@@ -94,7 +90,15 @@ pub const ALL: [Case; 7] = [
 ];
 
 const fn plain(agent: &'static str, parameters: &'static [(&'static str, &'static str)]) -> Case {
-    Case { label: agent, agent, address: None, parameters, conflict_check: false }
+    Case {
+        label: agent,
+        agent,
+        address: None,
+        parameters,
+        apart: [&[], &[]],
+        peer: Some("heartbeat"),
+        conflict_check: false,
+    }
 }
 
 /// The names of the agents.
@@ -105,11 +109,13 @@ pub fn agents() -> BTreeSet<&'static str> {
 impl Case {
     /// A call as Pacemaker makes it, with a log file and without a logging daemon.
     pub fn call(&self, side: Side, action: &str, links: &Path) -> Command {
-        let directory = if side == Side::Ours { links } else { Path::new(SHELL) };
+        let shell = Path::new(PROVIDERS).join(self.peer.unwrap_or_default());
+        let directory = if side == Side::Ours { links } else { &shell };
         let mut command = Command::new(directory.join(self.agent));
         command.arg(action).env_clear().stdin(Stdio::null());
         command.envs([
-            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("PATH", "/run/bench/stand-ins:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("HA_SBIN_DIR", "/run/bench/stand-ins"),
             ("OCF_ROOT", "/usr/lib/ocf"),
             ("OCF_RA_VERSION_MAJOR", "1"),
             ("OCF_RA_VERSION_MINOR", "1"),
@@ -126,7 +132,8 @@ impl Case {
         if let Some((family, name)) = self.address {
             command.env(format!("OCF_RESKEY_{name}"), family.virtual_address(side));
         }
-        for (name, value) in self.parameters {
+        let apart = self.apart[usize::from(side == Side::Shell)];
+        for (name, value) in self.parameters.iter().chain(apart) {
             command.env(format!("OCF_RESKEY_{name}"), value);
         }
         command

@@ -26,12 +26,15 @@ impl Host {
     pub fn build() -> Result<Self, String> {
         sh("mount -t tmpfs tmpfs /run
             mount -t sysfs sysfs /sys
-            mkdir -p /run/bench /run/netns
+            mkdir -p /run/bench/stand-ins /run/netns
             ip link set lo up
             ip netns add far")?;
         for agent in cases::agents() {
             std::os::unix::fs::symlink(BINARY, Path::new(DIRECTORY).join(agent))
                 .map_err(|error| format!("{agent}: {error}"))?;
+        }
+        for program in cases::STAND_INS {
+            sh(&format!("cp /bin/true {DIRECTORY}/stand-ins/{program}"))?;
         }
         let host = Self { directory: DIRECTORY.into() };
         host.lay_cable()?;

@@ -123,6 +123,7 @@ fn sections(results: &Results) -> Vec<Section> {
     let section = |heading: &str, bars| Section { heading: heading.to_owned(), bars };
     vec![
         section("monitor", cases::ALL.iter().filter_map(|case| one(case, "monitor")).collect()),
+        section("start", cases::ALL[2..].iter().filter_map(|case| one(case, START)).collect()),
         section(
             "IPaddr2 (nic, cidr_netmask)",
             actions.iter().filter_map(|action| bars(results, first, action, 1, action)).collect(),
@@ -148,12 +149,12 @@ impl Bars {
     fn drawn(&self, top: f64, scale: &Scale) -> String {
         let ours = format!("{} ms", short(self.ours));
         let shell = format!("{} ms, {}×", short(self.shell), short(self.times));
-        [
-            text(28.0, top + BAR + 4.0, "", &self.label),
-            bar(top, "ours", self.ours, &ours, scale),
-            bar(top + BAR + 1.0, "shell", self.shell, &shell, scale),
-        ]
-        .concat()
+        let mut drawn = text(28.0, top + BAR + 4.0, "", &self.label);
+        drawn += &bar(top, "ours", self.ours, &ours, scale);
+        if !self.shell.is_nan() {
+            drawn += &bar(top + BAR + 1.0, "shell", self.shell, &shell, scale);
+        }
+        drawn
     }
 }
 

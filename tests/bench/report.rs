@@ -107,19 +107,21 @@ fn table(rows: &[&Row]) -> String {
     text += HEAD;
     for row in rows {
         let calls = |column: fn(&Calls) -> usize| {
-            row.calls.as_ref().map_or("–".to_owned(), |(ours, shell)| {
-                format!("{} / {}", thousands(column(ours)), thousands(column(shell)))
+            row.calls.as_ref().map_or(NONE.to_owned(), |(ours, shell)| {
+                let shell =
+                    shell.as_ref().map_or(NONE.to_owned(), |shell| thousands(column(shell)));
+                format!("{} / {shell}", thousands(column(ours)))
             })
         };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} / {} | {} | {} | {} | {:.0} / {:.0} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} / {} | {} | {} | {} | {:.0} / {} |",
             row.case.label,
             row.action,
             if row.case.address.is_some() {
                 thousands(row.addresses as usize)
             } else {
-                "–".to_owned()
+                NONE.to_owned()
             },
             spread(&row.ours),
             spread(&row.shell),
@@ -131,7 +133,11 @@ fn table(rows: &[&Row]) -> String {
             calls(|calls| calls.forks),
             calls(|calls| calls.system),
             median(&row.ours, |sample| sample.memory),
-            median(&row.shell, |sample| sample.memory),
+            if row.shell.is_empty() {
+                NONE.to_owned()
+            } else {
+                format!("{:.0}", median(&row.shell, |sample| sample.memory))
+            },
         );
     }
     text
@@ -186,9 +192,13 @@ fn spread(samples: &[Sample]) -> String {
     format!("{middle} ({}–{})", short(quantile(walls.clone(), 0.1)), short(quantile(walls, 0.9)))
 }
 
+/// Where there is nothing to measure.
+const NONE: &str = "–";
+
 /// Three digits that mean something.
 pub fn short(value: f64) -> String {
     match value.abs() {
+        size if size.is_nan() => NONE.to_owned(),
         size if size < 9.995 => format!("{value:.2}"),
         size if size < 99.95 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
