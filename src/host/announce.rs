@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,10 +19,11 @@ use super::packet::PacketSocket;
 use super::sysctl;
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
+use crate::state::StateFile;
 use crate::trace_ask;
 
 /// An address to announce, and how often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Announcement {
     /// The address.
     pub ip: IpAddr,
@@ -31,6 +33,9 @@ pub struct Announcement {
     pub count: u32,
     /// Pause between two times.
     pub interval: Duration,
+    /// Announced as long as this file is there and stays as it is, whether or not this host has the address; without
+    /// one, as long as the interface has the address.
+    pub marker: Option<StateFile>,
 }
 
 impl Announcement {
@@ -66,8 +71,9 @@ impl Announcement {
     /// A packet could not be sent, or the kernel could not be asked.
     pub fn rest(&self) -> Result<()> {
         let socket = socket(self.index, self.ip)?;
+        let marked = self.marked()?;
         for _ in 1..self.count {
-            if !self.pause()? {
+            if !self.pause(marked.as_deref())? {
                 return Ok(());
             }
             self.once(&network()?, &socket)?;
@@ -80,12 +86,13 @@ impl Announcement {
     /// # Errors
     /// As for [`Self::rest`] and [`Self::rest_detached`].
     pub fn rest_until(&self, deadline: &Deadline, socket: PacketSocket) -> Result<()> {
+        let marked = self.marked()?;
         for sent in 1..self.count {
             if deadline.left() <= self.interval {
-                let left = Self { count: self.count - sent + 1, ..*self };
+                let left = Self { count: self.count - sent + 1, ..self.clone() };
                 return left.rest_detached(socket);
             }
-            if !self.pause()? {
+            if !self.pause(marked.as_deref())? {
                 return Ok(());
             }
             self.once(&network()?, &socket)?;
@@ -93,15 +100,28 @@ impl Announcement {
         Ok(())
     }
 
-    /// Waits for the interval; whether the address is still there then. Looks each second, so that nobody has to
-    /// wonder what still announces an address that has gone.
-    fn pause(&self) -> Result<bool> {
+    /// What the marker says now.
+    fn marked(&self) -> Result<Option<String>> {
+        self.marker.as_ref().map_or(Ok(None), StateFile::read)
+    }
+
+    /// Whether there is still something to announce: the address, or the marker as it was when announcing began.
+    fn holds(&self, marked: Option<&str>) -> Result<bool> {
+        match self.marker {
+            Some(_) => Ok(marked.is_some() && self.marked()?.as_deref() == marked),
+            None => Ok(!network()?.places_of(self.ip, Some(self.index))?.is_empty()),
+        }
+    }
+
+    /// Waits for the interval; whether to go on then. Looks each second, so that nobody has to wonder what still
+    /// announces an address that has gone.
+    fn pause(&self, marked: Option<&str>) -> Result<bool> {
         let mut left = self.interval;
         loop {
             let slice = left.min(Duration::from_secs(1));
             std::thread::sleep(slice);
             left = left.saturating_sub(slice);
-            if network()?.places_of(self.ip, Some(self.index))?.is_empty() {
+            if !self.holds(marked)? {
                 return Ok(false);
             }
             if left.is_zero() {
@@ -121,13 +141,14 @@ impl Announcement {
         if self.count <= 1 {
             return Ok(());
         }
-        let words = [
-            "announce".to_owned(),
-            self.ip.to_string(),
-            self.index.to_string(),
-            self.count.to_string(),
-            self.interval.as_millis().to_string(),
+        let mut words: Vec<OsString> = vec![
+            "announce".into(),
+            self.ip.to_string().into(),
+            self.index.to_string().into(),
+            self.count.to_string().into(),
+            self.interval.as_millis().to_string().into(),
         ];
+        words.extend(self.marker.iter().map(|marker| marker.path().into()));
         detached::leave_behind(&words, Stdio::from(socket))
             .doing(|| format!("start the process that goes on announcing {}", self.ip))
     }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -12,12 +13,25 @@ use std::process::{Command, Stdio};
 ///
 /// # Errors
 /// There can be no new process.
-pub fn leave_behind(words: &[String], stdin: Stdio) -> io::Result<()> {
+pub fn leave_behind(words: &[OsString], stdin: Stdio) -> io::Result<()> {
+    leave_behind_with(words, stdin, [])
+}
+
+/// The same, with some variables of the caller's as well.
+///
+/// # Errors
+/// There can be no new process.
+pub fn leave_behind_with<'a>(
+    words: &[OsString],
+    stdin: Stdio,
+    variables: impl IntoIterator<Item = (&'a str, &'a OsStr)>,
+) -> io::Result<()> {
     // The inode that runs now, even if the file was replaced by an upgrade meanwhile.
     Command::new("/proc/self/exe")
         .arg0("ocfbox")
         .args(words)
         .env_clear()
+        .envs(variables)
         .current_dir("/")
         .stdin(stdin)
         .stdout(Stdio::null())

@@ -126,7 +126,8 @@ fn tell(error: &Error, cx: &Cx<'_>) {
 }
 
 fn announcement(wanted: &Wanted, index: u32, count: u32) -> Announcement {
-    Announcement { ip: wanted.ip, index, count, interval: wanted.announce.interval }
+    let interval = wanted.announce.interval;
+    Announcement { ip: wanted.ip, index, count, interval, marker: None }
 }
 
 /// Announces from a monitor, which mends what a lost announcement or a short split left.
