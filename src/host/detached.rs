@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Starts this binary with other `words`, and does not wait for it. It has nothing of the caller's but `stdin`.
 ///
@@ -54,4 +55,10 @@ pub fn settle() {
     for number in numbers.into_iter().filter(|number| *number > 2) {
         let _ = nix::unistd::close(number);
     }
+}
+
+/// The last line of defence against a process that never ends: the kernel ends this one after that time.
+pub fn end_after(longest: Duration) {
+    let seconds = u32::try_from(longest.as_secs()).unwrap_or(u32::MAX);
+    nix::unistd::alarm::set(seconds.saturating_add(1));
 }
