@@ -9,5 +9,7 @@ mod conflicts;
 mod families;
 mod faults;
 mod links;
+mod mail;
 mod random;
+mod sendarp;
 mod support;
