@@ -4,8 +4,9 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -53,10 +54,9 @@ pub fn find(environment: &Environment, name: &str) -> Result<PathBuf> {
         return Err(missing(name));
     }
     let runs = |path: &PathBuf| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
-    let mut places =
-        std::env::split_paths(&search_path()).map(|place| place.join(name)).collect::<Vec<_>>();
-    places.retain(runs);
-    places.into_iter().next().ok_or_else(|| missing(name))
+    let path = search_path();
+    let mut places = std::env::split_paths(&path).map(|directory| directory.join(name));
+    places.find(runs).ok_or_else(|| missing(name))
 }
 
 fn ended(
@@ -73,16 +73,7 @@ fn ended(
     }
     trace_ask!("run {what}");
     let left = deadline.to_wait_for(&what)?;
-    let pipe = || if input.is_some() { Stdio::piped() } else { Stdio::null() };
-    let spawned = Command::new(name)
-        .args(arguments.iter().map(OsStr::new))
-        .stdin(pipe())
-        .stdout(Stdio::null())
-        .stderr(pipe())
-        .current_dir("/")
-        .env("PATH", search_path())
-        .spawn_in_group();
-    let mut child = match spawned {
+    let mut child = match spawn(name, arguments, input.is_some()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name)),
         other => other.doing(|| format!("run {what}"))?,
     };
@@ -107,6 +98,21 @@ fn ended(
     }
 }
 
+/// Starts it; with pipes, its stdin and its stderr are ours.
+fn spawn(name: &str, arguments: &[&str], pipes: bool) -> io::Result<Child> {
+    let end = || if pipes { Stdio::piped() } else { Stdio::null() };
+    Command::new(name)
+        .args(arguments.iter().map(OsStr::new))
+        .stdin(end())
+        .stdout(Stdio::null())
+        .stderr(end())
+        .current_dir("/")
+        .env("PATH", search_path())
+        // A group of its own, so that all of it can be ended.
+        .process_group(0)
+        .spawn()
+}
+
 /// What a program that has ended wrote to stderr, without waiting for what it may have left behind.
 fn said(mut stderr: ChildStderr) -> String {
     let mut words = [0; 1000];
@@ -115,18 +121,6 @@ fn said(mut stderr: ChildStderr) -> String {
     let words = String::from_utf8_lossy(&words[..length]);
     let words = words.trim();
     if words.is_empty() { String::new() } else { format!(": {}", one_line(words, 300)) }
-}
-
-trait InGroup {
-    fn spawn_in_group(&mut self) -> io::Result<std::process::Child>;
-}
-
-impl InGroup for Command {
-    /// A group of its own, so that all of it can be ended.
-    fn spawn_in_group(&mut self) -> io::Result<std::process::Child> {
-        use std::os::unix::process::CommandExt;
-        self.process_group(0).spawn()
-    }
 }
 
 fn missing(name: &str) -> Error {
@@ -142,7 +136,7 @@ fn search_path() -> std::ffi::OsString {
 }
 
 /// The child's end; none when time was over, and then it is dead too.
-fn wait(child: &mut std::process::Child, left: Duration) -> io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, left: Duration) -> io::Result<Option<ExitStatus>> {
     let begin = std::time::Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {

@@ -15,6 +15,10 @@ const LINE: usize = 76;
 /// Length up to which a subject stays as it is; a line must have no more than 998 octets (RFC 5322, 2.1.1).
 const LONGEST_PLAIN: usize = 900;
 
+/// What stands around an encoded word (RFC 2047, 2).
+const BEGIN: &str = "=?UTF-8?Q?";
+const END: &str = "?=";
+
 /// A mail.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
@@ -38,9 +42,10 @@ impl Message<'_> {
         let date = rfc2822::to_string(self.date).unwrap_or_default();
         let plain =
             self.body.is_ascii() && self.body.lines().all(|line| line.len() <= LONGEST_PLAIN);
-        let (encoding, body) = match plain {
-            true => ("7bit", self.body.to_owned()),
-            false => ("quoted-printable", quoted_printable(self.body)),
+        let (encoding, body) = if plain {
+            ("7bit", self.body.to_owned())
+        } else {
+            ("quoted-printable", quoted_printable(self.body))
         };
         // Auto-Submitted: nobody's absence note should answer this (RFC 3834, 5).
         format!(
@@ -78,8 +83,6 @@ fn encoded_subject(subject: &str) -> String {
     if plain {
         return subject;
     }
-    const BEGIN: &str = "=?UTF-8?Q?";
-    const END: &str = "?=";
     let mut words = vec![String::new()];
     for character in subject.chars() {
         let mut encoded = String::new();
@@ -87,7 +90,7 @@ fn encoded_subject(subject: &str) -> String {
             match byte {
                 b' ' => encoded.push('_'),
                 _ if byte.is_ascii_alphanumeric() || b"!*+-/".contains(&byte) => {
-                    encoded.push(char::from(byte))
+                    encoded.push(char::from(byte));
                 }
                 _ => hexadecimal(&mut encoded, byte),
             }

@@ -48,38 +48,15 @@ pub fn send(
 ) -> Result<Vec<String>> {
     let stream = connect(relay, each)?;
     let mut server = Server { stream, each, relay };
-    server.reply("its greeting")?.expect("2", "greeted with")?;
-    let name = greeting_name(envelope.host, server.stream.local_addr().ok().map(|at| at.ip()));
-    let hello = server.ask(&format!("EHLO {name}"))?;
-    if hello.code.starts_with('5') {
-        // A server from before 1995 (RFC 5321, 3.2).
-        server.ask(&format!("HELO {name}"))?.expect("2", "refused the greeting")?;
-    } else {
-        hello.expect("2", "refused the greeting")?;
-    }
-    // What has no domain is a user of this host.
-    let domain = envelope.from.domain();
+    server.greet(envelope.host)?;
     server.ask(&format!("MAIL FROM:<{}>", envelope.from))?.expect("2", "refused the sender")?;
-    let mut refused = Vec::new();
-    for mailbox in envelope.to {
-        let mailbox = mailbox.clone().in_domain(domain);
-        if let Err(refusal) =
-            server.ask(&format!("RCPT TO:<{mailbox}>"))?.expect("2", &format!("refused {mailbox}"))
-        {
-            refused.push(refusal);
-        }
-    }
-    if refused.len() == envelope.to.len() {
-        let later = refused.iter().any(|refusal| refusal.later);
-        let why = refused.into_iter().map(|refusal| refusal.why).collect::<Vec<_>>().join("; ");
-        return Err(Refusal { why, later });
-    }
+    let refused = server.recipients(envelope)?;
     server.ask("DATA")?.expect("3", "refused the text")?;
     server.say(&stuffed(text), "the text")?;
     server.reply("its answer to the text")?.expect("2", "refused the text")?;
     // It has the mail; how it takes its leave matters to nobody.
     let _ = server.say("QUIT\r\n", "QUIT").and_then(|()| server.reply("its farewell"));
-    Ok(refused.into_iter().map(|refusal| refusal.why).collect())
+    Ok(refused)
 }
 
 /// A connection to the relay.
@@ -191,6 +168,36 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
+    /// Hears its greeting, and says who we are.
+    fn greet(&mut self, host: &str) -> Result<()> {
+        self.reply("its greeting")?.expect("2", "greeted with")?;
+        let local = self.stream.local_addr().ok().map(|address| address.ip());
+        let name = greeting_name(host, local);
+        let hello = self.ask(&format!("EHLO {name}"))?;
+        if hello.code.starts_with('5') {
+            // A server from before 1995 (RFC 5321, 3.2).
+            return self.ask(&format!("HELO {name}"))?.expect("2", "refused the greeting");
+        }
+        hello.expect("2", "refused the greeting")
+    }
+
+    /// Names the recipients; those that it refused, and why. All of them are too many.
+    fn recipients(&mut self, envelope: &Envelope<'_>) -> Result<Vec<String>> {
+        let mut refused = Vec::new();
+        for mailbox in envelope.to {
+            // What has no domain is a user of this host.
+            let mailbox = mailbox.clone().in_domain(envelope.from.domain());
+            let reply = self.ask(&format!("RCPT TO:<{mailbox}>"))?;
+            refused.extend(reply.expect("2", &format!("refused {mailbox}")).err());
+        }
+        let later = refused.iter().any(|refusal| refusal.later);
+        let why: Vec<String> = refused.into_iter().map(|refusal| refusal.why).collect();
+        if why.len() == envelope.to.len() {
+            return Err(Refusal { why: why.join("; "), later });
+        }
+        Ok(why)
+    }
+
     fn ask(&mut self, command: &str) -> Result<Reply> {
         trace_ask!("{}: {command}", self.relay);
         self.say(&format!("{command}\r\n"), command)?;
