@@ -1,8 +1,8 @@
 //! Mails that tell people what happens to a resource.
 //!
 //! The agent writes the mail while it knows what happens ([`notice`], [`message`]) and gives it to a process that it
-//! leaves behind ([`post`]). That one hands it to sendmail or to a relay ([`smtp`]), tries again when it is told to come
-//! later, and tells the log when nobody takes it ([`deliver`]). So no mail server can delay or fail an action.
+//! leaves behind ([`Post`]). That one hands it to sendmail or to a relay ([`smtp`]), tries again when it is told to come
+//! later, and tells the log when nobody takes it ([`deliver()`]). So no mail server can delay or fail an action.
 
 mod deliver;
 pub mod message;

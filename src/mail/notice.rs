@@ -126,7 +126,7 @@ impl Event<'_> {
             (Some(node), _) if self.is_dead_node() => format!("Heartbeat takes {node} for dead"),
             (Some(node), Some(kind)) => format!("Heartbeat got the message {kind:?} of {node}"),
             _ if self.is_pacemaker() => {
-                "Pacemaker does not tell its agents; its log and `crm_mon` on the DC do".to_owned()
+                "Pacemaker does not tell its agents; its log on the DC has it".to_owned()
             }
             _ => "not told by the caller".to_owned(),
         }

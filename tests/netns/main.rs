@@ -13,3 +13,4 @@ mod mail;
 mod random;
 mod sendarp;
 mod support;
+mod two_boxes;
