@@ -131,11 +131,7 @@ impl SendArp {
 
     /// The text differs from start to start, so that the announcer of an earlier one ends.
     fn mark(&self, cx: &Cx<'_>) -> Result<()> {
-        self.marker(cx).write(&format!(
-            "announced by process {} at {}\n",
-            std::process::id(),
-            jiff::Timestamp::now()
-        ))
+        self.marker(cx).write(&format!("announced at {}\n", jiff::Timestamp::now()))
     }
 }
 

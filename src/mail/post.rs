@@ -97,12 +97,24 @@ impl Post<'_> {
             host: &host,
             date: &date,
         };
-        let (subject, body) = (event.subject(), event.body());
-        let message = Message { from, to: self.to, subject: &subject, body: &body, date: &date };
-        self.leave(from, &message.text(), cx).doing(|| "start the process that sends the mail")
+        let (subject, body, to) = (event.subject(), event.body(), self.recipients(from));
+        let message = Message { from, to: &to, subject: &subject, body: &body, date: &date };
+        self.leave(from, &to, &message.text(), cx).doing(|| "start the process that sends the mail")
     }
 
-    fn leave(&self, from: &Mailbox, text: &str, cx: &Cx<'_>) -> std::io::Result<()> {
+    /// A user without a domain is one of this host, which only this host's own mail server knows.
+    fn recipients(&self, from: &Mailbox) -> Vec<Mailbox> {
+        let domain = from.domain().filter(|_| self.route != Route::Sendmail);
+        self.to.iter().map(|mailbox| mailbox.clone().in_domain(domain)).collect()
+    }
+
+    fn leave(
+        &self,
+        from: &Mailbox,
+        to: &[Mailbox],
+        text: &str,
+        cx: &Cx<'_>,
+    ) -> std::io::Result<()> {
         let mut words: Vec<OsString> = vec![
             "deliver".into(),
             format!("--agent={}", self.agent).into(),
@@ -113,7 +125,7 @@ impl Post<'_> {
         if let Route::Relay(relay) = &self.route {
             words.push(format!("--relay={relay}").into());
         }
-        words.extend(self.to.iter().map(|mailbox| mailbox.to_string().into()));
+        words.extend(to.iter().map(|mailbox| mailbox.to_string().into()));
         let variables =
             INHERITED.iter().filter_map(|name| Some((*name, cx.environment.get(name)?)));
         let (reader, mut writer) = std::io::pipe()?;

@@ -345,6 +345,7 @@ fn a_relay_gets_the_mail_over_ipv4_ipv6_and_by_name() {
             ["RCPT TO:<admin@example.org>", "RCPT TO:<root@example.org>", "DATA"],
             "{relay}"
         );
+        assert!(heard.contains("\r\nTo: admin@example.org,\r\n root@example.org\r\n"), "{heard}");
         assert!(heard.contains("\r\nSubject: =?UTF-8?Q?=C3=9Cberwachung_"), "{heard}");
         assert!(heard.contains("\r\nContent-Transfer-Encoding: quoted-printable\r\n"), "{heard}");
         assert!(heard.contains("\r\nWhy:   . RCPT TO:<victim@example.org>\r\n"), "{heard}");

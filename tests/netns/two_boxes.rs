@@ -1,5 +1,6 @@
 //! The cluster of cron and ping in `docs/two-boxes.md`: its script, on two boxes with a switch and a client.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -61,9 +62,9 @@ impl Boxes {
             3 - number
         );
         for (name, value) in [("HA_RSCTMP", "rsctmp"), ("HA_LOGFILE", "log")] {
-            lines += &format!("export {name}={}\n", directory.join(value).display());
+            writeln!(lines, "export {name}={}", directory.join(value).display()).unwrap();
         }
-        lines += &format!("state={}\n", directory.join("state").display());
+        writeln!(lines, "state={}", directory.join("state").display()).unwrap();
         fs::write(directory.join("conf"), lines).unwrap();
     }
 
