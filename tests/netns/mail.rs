@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
+use crate::faults::system_calls;
 use crate::support::{Call, Host};
 
 /// What an action may take on a busy machine; those that hang here would take far longer.
@@ -473,4 +474,36 @@ fn no_header_comes_in_by_a_parameter() {
         head.contains("Subject: x Bcc: victim@example.org  body y  Bcc: z@example.org at "),
         "{mail}"
     );
+}
+
+/// Killed at each of its system calls in turn: the state is the one before or the one after, and never one that stop
+/// could not end; and no mail is half a mail.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn whatever_a_killed_agent_leaves_the_next_stop_cleans() {
+    let host = Host::new();
+    sendmail(&host, KEEPS);
+    let mailto = mailto(&host);
+    for action in ["start", "stop"] {
+        let prepare = || mailto.run(if action == "start" { "stop" } else { "start" }).code(0).took;
+        prepare();
+        let calls = system_calls(&host, &mailto, action);
+        for (name, ordinal) in calls {
+            prepare();
+            let inject = format!("inject={name}:signal=KILL:when={ordinal}");
+            let killed = ["strace", "-o", "/dev/null", "-e", &inject];
+            let _ = mailto.run_behind(&killed, action).code;
+            let said = mailto.run("monitor").code;
+            assert!(
+                [Some(0), Some(7)].contains(&said),
+                "{name} number {ordinal} of {action}: {said:?}"
+            );
+            mailto.run("stop").code(0);
+            mailto.run("monitor").code(7);
+        }
+    }
+    host.await_that("the couriers' end", || couriers().is_empty());
+    for mail in mails(&host) {
+        assert!(mail.starts_with("Date: ") && mail.contains("\nWhen:  "), "{mail:?}");
+    }
 }

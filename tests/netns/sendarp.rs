@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::faults::system_calls;
 use crate::support::{Call, Host};
 
 fn sendarp(host: &Host) -> Call {
@@ -201,4 +202,49 @@ fn a_marker_that_is_somebody_elses_stays() {
     sendarp(&host).run("start").code(1);
     sendarp(&host).run("stop").code(0);
     assert_eq!(host.sh(&format!("readlink {marker}")).trim(), "/etc/passwd");
+}
+
+/// Killed at each of its system calls in turn: what it started is not marked in vain, and the next stop ends it.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn whatever_a_killed_agent_leaves_the_next_stop_cleans() {
+    let host = Host::new();
+    let sendarp = sendarp(&host).env("ARP_REPEAT", "1000").env("ARP_INTERVAL_MS", "20");
+    for action in ["start", "stop"] {
+        let prepare = || sendarp.run(if action == "start" { "stop" } else { "start" }).code(0).took;
+        prepare();
+        let calls = system_calls(&host, &sendarp, action);
+        assert!(calls.len() > 20, "{calls:?}");
+        for (name, ordinal) in calls {
+            prepare();
+            let inject = format!("inject={name}:signal=KILL:when={ordinal}");
+            let killed = ["strace", "-o", "/dev/null", "-e", &inject];
+            let _ = sendarp.run_behind(&killed, action).code;
+            let said = sendarp.run("monitor").code;
+            assert!(
+                [Some(0), Some(7)].contains(&said),
+                "{name} number {ordinal} of {action}: {said:?}"
+            );
+            sendarp.run("stop").code(0);
+            sendarp.run("monitor").code(7);
+        }
+    }
+    host.await_that("the end of all announcers", || host.announcers().is_empty());
+}
+
+/// A monitor executes nothing, and asks nobody but the file system.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_monitor_costs_no_fork_no_exec_and_few_system_calls() {
+    let host = Host::new();
+    let mailto =
+        host.agent("MailTo").param("email", "root").env("OCF_TESTER_FAIL_HAVE_BINARY", "1");
+    for call in [sendarp(&host), mailto] {
+        call.run("start").code(0);
+        let calls = system_calls(&host, &call, "monitor");
+        let barred = ["execve", "clone", "clone3", "fork", "vfork", "socket"];
+        assert!(!calls.iter().any(|(name, _)| barred.contains(&name.as_str())), "{calls:?}");
+        assert!(calls.len() < 60, "{} system calls", calls.len());
+        call.run("stop").code(0);
+    }
 }
