@@ -7,6 +7,8 @@ mod dummy;
 mod ipaddr;
 mod ipaddr2;
 mod ipv6addr;
+mod mailto;
+mod sendarp;
 mod stateful;
 
 use crate::agent::Entry;
@@ -18,6 +20,8 @@ pub const ALL: &[Entry] = &[
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
     Entry::of::<ipv6addr::Ipv6Addr>(),
+    Entry::of::<mailto::MailTo>(),
+    Entry::of::<sendarp::SendArp>(),
     Entry::of::<stateful::Stateful>(),
 ];
 

@@ -25,6 +25,7 @@ pub mod error;
 pub mod haresources;
 pub mod host;
 pub mod log;
+pub mod mail;
 pub mod param;
 pub mod render;
 pub mod runtime;

@@ -81,8 +81,7 @@ fn every_agent_has_a_page_and_completions() {
         }
         for shell in ["bash", "zsh", "fish"] {
             let script = ocfbox().args(["generate", "completion", shell]).assert().success();
-            let hidden =
-                predicate::str::contains("announce").or(predicate::str::contains("demo-part"));
+            let hidden = predicate::str::is_match("announce|deliver|demo-part").unwrap();
             script.stdout(predicate::str::contains(name).and(hidden.not()));
         }
     }
@@ -210,11 +209,17 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
         || scripts.contains(&name)
         || name == "ARP_NETMASK"
         || (agent, name) == ("Dummy", "fake")
+        || (agent == "MailTo" && ["subject", "reason"].contains(&name))
 }
 
 fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
     for param in required.iter().filter(|param| param.name != except) {
-        let value = if param.name == "ipv6addr" { "2001:db8::10" } else { "192.0.2.10" };
+        let value = match param.name {
+            "ipv6addr" => "2001:db8::10",
+            "email" => "root@localhost",
+            "nic" => "eth0",
+            _ => "192.0.2.10",
+        };
         call.env(format!("OCF_RESKEY_{}", param.name), value);
     }
 }
@@ -271,12 +276,15 @@ fn missing_and_empty_required_parameters_are_named() {
     let directory = tempfile::tempdir().unwrap();
     for entry in agents::ALL {
         let name = entry.described.agent.name;
-        for param in entry.described.params.iter().filter(|param| param.required) {
+        let required: Vec<&ParamSpec> =
+            entry.described.params.iter().filter(|param| param.required).collect();
+        for param in &required {
             for empty in [false, true] {
                 for (action, code) in
                     [("start", 6), ("validate-all", 6), ("monitor", 7), ("stop", 0)]
                 {
                     let mut call = agent(directory.path(), name);
+                    given(&mut call, &required, param.name);
                     if empty {
                         call.env(format!("OCF_RESKEY_{}", param.name), "");
                     }
@@ -475,4 +483,49 @@ fn an_empty_value_is_not_the_default() {
         let output = call.arg("validate-all").output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{name}={value:?}");
     }
+}
+
+/// Who reads a mail hears what the line in haresources said.
+#[test]
+fn haresources_arguments_of_mailto_and_sendarp() {
+    let directory = tempfile::tempdir().unwrap();
+    let tools = directory.path().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    let program = tools.join("sendmail");
+    let mail = directory.path().join("mail");
+    let script = format!("#!/bin/sh\nexec /bin/cat >{}\n", mail.display());
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let run = |words: &[&str]| {
+        let mut call = agent(directory.path(), "MailTo");
+        call.env("PATH", &tools).env("HA_CURHOST", "node2").args(words).assert()
+    };
+    let arguments = ["admin@example.org,root", "Web group"];
+    let status = run(&[&arguments[..], &["status"]].concat());
+    status.code(7).stdout("INFO: stopped\n");
+    run(&[&arguments[..], &["start"]].concat()).code(0).stdout("INFO: OK\n");
+    let status = run(&[&arguments[..], &["status"]].concat());
+    status.code(0).stdout("INFO: running, OK\n");
+    let begin = std::time::Instant::now();
+    let written = loop {
+        let written = std::fs::read_to_string(&mail).unwrap_or_default();
+        if written.contains("When:") {
+            break written;
+        }
+        assert!(begin.elapsed().as_secs() < 20, "{written:?}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    assert!(written.contains("\nTo: admin@example.org,\n root\n"), "{written}");
+    assert!(written.contains("\nSubject: Web group Takeover in progress at "), "{written}");
+    assert!(
+        written.contains("What:  start of MailTo_admin@example.org,root_Web group\n"),
+        "{written}"
+    );
+    assert!(written.contains("Who:   Heartbeat on node2\n"), "{written}");
+    for words in [&["start"][..], &["a@example.org", "b", "c", "start"]] {
+        run(words).code(if words.len() == 1 { 6 } else { 1 });
+    }
+    let mut call = agent(directory.path(), "SendArp");
+    call.args(["192.0.2.10/nowhere", "start"]).assert().code(2).stderr(one_reason());
 }

@@ -148,6 +148,20 @@ fn packaged_ipv6addr() {
     packaged("IPv6addr", &[(11, longer)]);
 }
 
+#[test]
+#[ignore = "needs root and the cluster packages: tests/run ocft"]
+fn packaged_mailto() {
+    packaged("MailTo", &[]);
+}
+
+#[test]
+#[ignore = "needs root and the cluster packages: tests/run ocft"]
+fn packaged_sendarp() {
+    let everywhere = "what is no IP address is none on any node (6); 1 would have the cluster try it again and again";
+    let local = "an interface that is not here is wrong on this node only (2), and another node may be tried";
+    packaged("SendArp", &[(2, everywhere), (4, local)]);
+}
+
 macro_rules! own {
     ($($test:ident $suite:literal)*) => { $(
         #[test]
@@ -164,5 +178,7 @@ own! {
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"
     own_ipv6addr "IPv6addr"
+    own_mailto "MailTo"
+    own_sendarp "SendArp"
     own_stateful "Stateful"
 }

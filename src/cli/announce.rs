@@ -25,7 +25,11 @@ pub(super) struct Words {
     count: u32,
     /// Pause between two of them, in milliseconds
     interval: u64,
+    /// The file that is there as long as to announce; without it, as long as the interface has the address
+    #[arg(long)]
+    marker: Option<PathBuf>,
     /// File that tells monitor of another host that claims the address
+    #[arg(long)]
     record: Option<PathBuf>,
 }
 
@@ -36,26 +40,21 @@ pub(super) fn run(words: &Words) -> Result<()> {
         index: words.index,
         count: words.count,
         interval: Duration::from_millis(words.interval),
+        marker: words.marker.as_deref().map(StateFile::at),
+        record: words.record.as_deref().map(StateFile::at),
     };
     let socket = match PacketSocket::inherited() {
         Some(socket) => socket,
         None => announce::socket(words.index, words.ip)?,
     };
-    announcement.rest(&socket, &mut |mac| tell(words, mac))
+    announcement.rest(&socket, &mut |mac| tell(&announcement, mac))
 }
 
-/// Two hosts have the address: an administrator reads it now, and the cluster hears it from the next monitor.
-fn tell(words: &Words, other: Mac) {
+/// Two hosts have the address: an administrator reads it now.
+fn tell(announcement: &Announcement, other: Mac) {
     let environment = Environment::of_process();
-    let log = Log::new(&environment, "ocfbox", &words.ip.to_string());
+    let ip = announcement.ip;
+    let log = Log::new(&environment, "ocfbox", &ip.to_string());
     let other = arp::text(&other);
-    log.warn(&format!(
-        "another host has {} too: {other} claims it; end it on one of them",
-        words.ip
-    ));
-    if let Some(path) = &words.record
-        && let Err(error) = StateFile::at(path).write(&other)
-    {
-        log.warn(&error.to_string());
-    }
+    log.warn(&format!("another host has {ip} too: {other} claims it; end it on one of them"));
 }

@@ -6,6 +6,7 @@
 
 mod agent;
 mod announce;
+mod deliver;
 mod demo;
 mod generate;
 mod install;
@@ -58,6 +59,9 @@ enum Verb {
     /// Send the announcements of an address after the first one (start runs this by itself)
     #[command(hide = true)]
     Announce(announce::Words),
+    /// Hand over a mail that stands on stdin (an agent runs this by itself)
+    #[command(hide = true)]
+    Deliver(deliver::Words),
     /// Run an agent
     #[command(external_subcommand)]
     Agent(Vec<OsString>),
@@ -95,6 +99,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Install(words) => install::run(&words),
         Verb::Uninstall(words) => install::undo(&words),
         Verb::Announce(words) => announce::run(&words),
+        Verb::Deliver(words) => deliver::run(&words),
         Verb::DemoPart(words) => demo::run_part(&words),
         Verb::Agent(_) | Verb::Demo => Ok(()),
     }

@@ -8,7 +8,6 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -21,10 +20,11 @@ use super::packet::PacketSocket;
 use super::sysctl;
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
+use crate::state::StateFile;
 use crate::trace_ask;
 
 /// An address to announce, and how often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Announcement {
     /// The address.
     pub ip: IpAddr,
@@ -34,6 +34,11 @@ pub struct Announcement {
     pub count: u32,
     /// Pause between two times.
     pub interval: Duration,
+    /// Announced as long as this file is there and stays as it is, whether or not this host has the address; without
+    /// one, as long as the interface has the address.
+    pub marker: Option<StateFile>,
+    /// Gets the hardware address of another host that claims the address meanwhile.
+    pub record: Option<StateFile>,
 }
 
 impl Announcement {
@@ -70,14 +75,15 @@ impl Announcement {
     /// # Errors
     /// A packet could not be sent, or the kernel could not be asked.
     pub fn rest(&self, socket: &PacketSocket, rival: &mut dyn FnMut(Mac)) -> Result<()> {
+        let marked = self.marked()?;
         let mut told = false;
         let mut heard = |mac| {
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut told, true) && self.note(mac) {
                 rival(mac);
             }
         };
         for _ in 1..self.count {
-            if !self.pause(socket, &mut heard)? {
+            if !self.pause(socket, marked.as_deref(), &mut heard)? {
                 return Ok(());
             }
             self.once(&network()?, socket)?;
@@ -94,25 +100,51 @@ impl Announcement {
         deadline: &Deadline,
         socket: PacketSocket,
         rival: &mut dyn FnMut(Mac),
-        record: Option<&Path>,
     ) -> Result<()> {
         let pauses = deadline.left().as_nanos() / self.interval.as_nanos().max(1);
         let fitting = u32::try_from(pauses).unwrap_or(u32::MAX).saturating_add(1);
-        let here = Self { count: self.count.min(fitting), ..*self };
+        let here = Self { count: self.count.min(fitting), ..self.clone() };
         here.rest(&socket, rival)?;
-        Self { count: self.count - here.count + 1, ..*self }.rest_detached(socket, record)
+        Self { count: self.count - here.count + 1, ..self.clone() }.rest_detached(socket)
     }
 
-    /// Waits for the interval, and listens; whether the address is still there then. Looks each second, so that nobody
-    /// has to wonder what still announces an address that has gone.
-    fn pause(&self, socket: &PacketSocket, heard: &mut dyn FnMut(Mac)) -> Result<bool> {
+    /// What the marker says now.
+    fn marked(&self) -> Result<Option<String>> {
+        self.marker.as_ref().map_or(Ok(None), StateFile::read)
+    }
+
+    /// Whether there is still something to announce: the address, or the marker as it was when announcing began.
+    fn holds(&self, marked: Option<&str>) -> Result<bool> {
+        match self.marker {
+            Some(_) => Ok(marked.is_some() && self.marked()?.as_deref() == marked),
+            None => Ok(!network()?.places_of(self.ip, Some(self.index))?.is_empty()),
+        }
+    }
+
+    /// Leaves word of a host that claims the address too, if anybody wants to know.
+    fn note(&self, other: Mac) -> bool {
+        if let Some(Err(error)) =
+            self.record.as_ref().map(|record| record.write(&arp::text(&other)))
+        {
+            trace_ask!("{error}");
+        }
+        self.record.is_some()
+    }
+
+    /// Waits for the interval, and listens; whether to go on then. Looks each second, so that nobody has to wonder what
+    /// still announces an address that has gone.
+    fn pause(
+        &self,
+        socket: &PacketSocket,
+        marked: Option<&str>,
+        heard: &mut dyn FnMut(Mac),
+    ) -> Result<bool> {
         let mut left = self.interval;
         loop {
             let slice = left.min(Duration::from_secs(1));
             self.listen(slice, socket, heard);
             left = left.saturating_sub(slice);
-            let net = network()?;
-            if net.places_of(self.ip, Some(self.index))?.is_empty() {
+            if !self.holds(marked)? {
                 return Ok(false);
             }
             if left.is_zero() {
@@ -150,22 +182,27 @@ impl Announcement {
     ///
     /// That process inherits `socket` as its standard input, for one reason: to close a packet socket takes the
     /// kernel ten milliseconds or more (it waits until no processor can see it any longer), and whoever closes it last waits.
-    /// A host that claims the address too is written to the file `record`.
     ///
     /// # Errors
     /// There can be no new process.
-    pub fn rest_detached(&self, socket: PacketSocket, record: Option<&Path>) -> Result<()> {
+    pub fn rest_detached(&self, socket: PacketSocket) -> Result<()> {
         if self.count <= 1 {
             return Ok(());
         }
-        let words = [
+        let mut words: Vec<OsString> = vec![
             "announce".into(),
             self.ip.to_string().into(),
             self.index.to_string().into(),
             self.count.to_string().into(),
             self.interval.as_millis().to_string().into(),
         ];
-        let words: Vec<OsString> = words.into_iter().chain(record.map(Into::into)).collect();
+        let mut file = |option: &str, file: &Option<StateFile>| {
+            if let Some(file) = file {
+                words.extend([option.into(), file.path().into()]);
+            }
+        };
+        file("--marker", &self.marker);
+        file("--record", &self.record);
         detached::leave_behind(&words, Stdio::from(socket))
             .doing(|| format!("start the process that goes on announcing {}", self.ip))
     }

@@ -3,16 +3,19 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsStr;
-use std::io;
-use std::process::{Command, ExitStatus, Stdio};
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 
 use crate::deadline::Deadline;
 use crate::environment::Environment;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Result, one_line};
 use crate::{trace_answer, trace_ask};
 
 /// Runs a program to its end, or to the deadline: then it and what it started are killed.
@@ -25,6 +28,44 @@ pub fn run(
     arguments: &[&str],
     deadline: &Deadline,
 ) -> Result<()> {
+    ended(environment, name, arguments, None, deadline)
+}
+
+/// The same with `input` on its stdin; what it wrote to stderr is in the error.
+///
+/// # Errors
+/// As for [`run`].
+pub fn feed(
+    environment: &Environment,
+    name: &str,
+    arguments: &[&str],
+    input: &[u8],
+    deadline: &Deadline,
+) -> Result<()> {
+    ended(environment, name, arguments, Some(input), deadline)
+}
+
+/// Where a program is.
+///
+/// # Errors
+/// It is nowhere on the path.
+pub fn find(environment: &Environment, name: &str) -> Result<PathBuf> {
+    if environment.is_true("OCF_TESTER_FAIL_HAVE_BINARY") {
+        return Err(missing(name));
+    }
+    let runs = |path: &PathBuf| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    let path = search_path();
+    let mut places = std::env::split_paths(&path).map(|directory| directory.join(name));
+    places.find(runs).ok_or_else(|| missing(name))
+}
+
+fn ended(
+    environment: &Environment,
+    name: &str,
+    arguments: &[&str],
+    input: Option<&[u8]>,
+    deadline: &Deadline,
+) -> Result<()> {
     let what = format!("{name} {}", arguments.join(" "));
     // ocf-tester plays a host without any program (`have_binary` of the shell agents).
     if environment.is_true("OCF_TESTER_FAIL_HAVE_BINARY") {
@@ -32,39 +73,54 @@ pub fn run(
     }
     trace_ask!("run {what}");
     let left = deadline.to_wait_for(&what)?;
-    let spawned = Command::new(name)
-        .args(arguments.iter().map(OsStr::new))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .current_dir("/")
-        .env("PATH", search_path())
-        .spawn_in_group();
-    let mut child = match spawned {
+    let mut child = match spawn(name, arguments, input.is_some()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name)),
         other => other.doing(|| format!("run {what}"))?,
     };
-    let status = wait(&mut child, left).doing(|| format!("wait for {what}"))?;
-    match status {
+    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    let status = std::thread::scope(|scope| {
+        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+            // A program that does not read its input says why with its exit code; one that is killed reads no longer.
+            scope.spawn(move || drop(stdin.write_all(input)));
+        }
+        wait(&mut child, left)
+    });
+    match status.doing(|| format!("wait for {what}"))? {
         Some(status) if status.success() => {
             trace_answer!("{what}: done");
             Ok(())
         }
-        Some(status) => Err(Error::Failed(format!("{what} failed: {status}"))),
+        Some(status) => {
+            let said = stderr.map(said).unwrap_or_default();
+            Err(Error::Failed(format!("{what} failed: {status}{said}")))
+        }
         None => Err(deadline.missed(&what)),
     }
 }
 
-trait InGroup {
-    fn spawn_in_group(&mut self) -> io::Result<std::process::Child>;
+/// Starts it; with pipes, its stdin and its stderr are ours.
+fn spawn(name: &str, arguments: &[&str], pipes: bool) -> io::Result<Child> {
+    let end = || if pipes { Stdio::piped() } else { Stdio::null() };
+    Command::new(name)
+        .args(arguments.iter().map(OsStr::new))
+        .stdin(end())
+        .stdout(Stdio::null())
+        .stderr(end())
+        .current_dir("/")
+        .env("PATH", search_path())
+        // A group of its own, so that all of it can be ended.
+        .process_group(0)
+        .spawn()
 }
 
-impl InGroup for Command {
-    /// A group of its own, so that all of it can be ended.
-    fn spawn_in_group(&mut self) -> io::Result<std::process::Child> {
-        use std::os::unix::process::CommandExt;
-        self.process_group(0).spawn()
-    }
+/// What a program that has ended wrote to stderr, without waiting for what it may have left behind.
+fn said(mut stderr: ChildStderr) -> String {
+    let mut words = [0; 1000];
+    let set = fcntl(&stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+    let length = set.ok().and_then(|_| stderr.read(&mut words).ok()).unwrap_or(0);
+    let words = String::from_utf8_lossy(&words[..length]);
+    let words = words.trim();
+    if words.is_empty() { String::new() } else { format!(": {}", one_line(words, 300)) }
 }
 
 fn missing(name: &str) -> Error {
@@ -80,7 +136,7 @@ fn search_path() -> std::ffi::OsString {
 }
 
 /// The child's end; none when time was over, and then it is dead too.
-fn wait(child: &mut std::process::Child, left: Duration) -> io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, left: Duration) -> io::Result<Option<ExitStatus>> {
     let begin = std::time::Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
@@ -121,6 +177,31 @@ mod tests {
         let failed = run(&environment, "false", &[], &deadline).unwrap_err();
         assert_eq!(failed.code().number(), 1);
         run(&environment, "true", &[], &deadline).unwrap();
+    }
+
+    #[test]
+    fn a_program_is_fed_and_its_words_are_told() {
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let environment = Environment::default();
+        let script = "cat >/dev/null; echo no such user >&2; exit 67";
+        // More than a pipe holds.
+        let input = vec![b'x'; 1 << 20];
+        let failed = feed(&environment, "sh", &["-c", script], &input, &deadline).unwrap_err();
+        assert!(failed.reason().ends_with("exit status: 67: no such user"), "{failed}");
+        feed(&environment, "sh", &["-c", "test $(wc -c) = 1048576"], &input, &deadline).unwrap();
+        // Neither a program that does not read, nor one that leaves somebody behind who holds its stderr.
+        feed(&environment, "true", &[], &input, &deadline).unwrap();
+        feed(&environment, "sh", &["-c", "sleep 20 & exit 1"], b"", &deadline).unwrap_err();
+        let soon = Deadline::after(Duration::from_millis(200));
+        feed(&environment, "sleep", &["20"], &input, &soon).unwrap_err();
+        assert!(!deadline.left().is_zero());
+    }
+
+    #[test]
+    fn a_program_is_found_where_it_is() {
+        let environment = Environment::default();
+        assert!(find(&environment, "sh").unwrap().ends_with("sh"));
+        assert_eq!(find(&environment, "no-such-program").unwrap_err().code().number(), 5);
     }
 
     #[test]

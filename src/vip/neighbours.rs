@@ -84,13 +84,14 @@ impl Neighbours {
     /// A failure is told and no more: the address works, and neighbours find it when they ask.
     pub fn announce(self, wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) -> Option<Rest> {
         let socket = self.socket?;
-        let announcement = announcement(wanted, link.index, wanted.announce.count);
+        let mut announcement = announcement(wanted, link.index, wanted.announce.count);
+        announcement.record = record(wanted, cx);
         if let Err(error) = announcement.once(net, &socket) {
             tell(&error, cx);
             return None;
         }
         let background = wanted.announce.background;
-        Some(Rest { announcement, socket, background, record: record(wanted, cx) })
+        Some(Rest { announcement, socket, background })
     }
 }
 
@@ -159,28 +160,19 @@ pub(super) struct Rest {
     announcement: Announcement,
     socket: PacketSocket,
     background: bool,
-    record: Option<StateFile>,
 }
 
 impl Rest {
     /// Sends them, or lets a process of their own do it.
     pub fn send(self, cx: &Cx<'_>) {
-        let record = self.record.as_ref();
-        let path = record.map(StateFile::path);
+        let ip = self.announcement.ip;
+        let mut rival = |mac: Mac| {
+            cx.log.warn(&format!("another host has {ip} too: {} claims it", arp::text(&mac)));
+        };
         let sent = if self.background {
-            self.announcement.rest_detached(self.socket, path)
+            self.announcement.rest_detached(self.socket)
         } else {
-            let mut rival = |mac: Mac| {
-                let other = arp::text(&mac);
-                cx.log.warn(&format!(
-                    "another host has {} too: {other} claims it",
-                    self.announcement.ip
-                ));
-                if let Some(Err(error)) = record.map(|record| record.write(&other)) {
-                    cx.log.warn(&error.to_string());
-                }
-            };
-            self.announcement.rest_until(&cx.deadline, self.socket, &mut rival, path)
+            self.announcement.rest_until(&cx.deadline, self.socket, &mut rival)
         };
         if let Err(error) = sent {
             tell(&error, cx);
@@ -194,7 +186,8 @@ fn tell(error: &Error, cx: &Cx<'_>) {
 }
 
 fn announcement(wanted: &Wanted, index: u32, count: u32) -> Announcement {
-    Announcement { ip: wanted.ip, index, count, interval: wanted.announce.interval }
+    let interval = wanted.announce.interval;
+    Announcement { ip: wanted.ip, index, count, interval, marker: None, record: None }
 }
 
 /// Announces from a monitor, which mends what a lost announcement or a short split left.
@@ -205,7 +198,7 @@ pub(super) fn refresh(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) {
     let announcement = announcement(wanted, link.index, wanted.announce.refresh);
     let said = announce::socket(link.index, wanted.ip)
         .and_then(|socket| announcement.once(net, &socket).map(|()| socket))
-        .and_then(|socket| announcement.rest_detached(socket, None));
+        .and_then(|socket| announcement.rest_detached(socket));
     if let Err(error) = said {
         cx.log.debug(&error.to_string());
     }

@@ -9,5 +9,8 @@ mod conflicts;
 mod families;
 mod faults;
 mod links;
+mod mail;
 mod random;
+mod sendarp;
 mod support;
+mod two_boxes;

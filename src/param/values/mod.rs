@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod mail;
 mod network;
 
 use std::ffi::{OsStr, OsString};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use super::{Kind, Value, quoted};
 
+pub use mail::{Mailbox, Mailboxes, Relay};
 pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
     MulticastMac, NamespaceName, Netmask,
@@ -312,6 +314,9 @@ mod tests {
             judge::<MulticastMac>(raw);
             judge::<AbsolutePath>(raw);
             judge::<Text>(raw);
+            judge::<Mailbox>(raw);
+            judge::<Mailboxes>(raw);
+            judge::<Relay>(raw);
         }
 
         #[test]
