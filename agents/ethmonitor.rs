@@ -183,16 +183,15 @@ impl EthMonitor {
         }
     }
 
-    /// The value of an interface that counts as working, whatever the last look was.
-    fn value(&self, up: bool, look: &Look, net: &Net) -> Result<u64> {
-        match &look.link {
-            Some(link) if up => {
-                let size = interface::size(link, self.scale(), net)?;
-                // All ports have lost their link, and that is not believed yet.
-                multiplied(size.max(1), self.0.multiplier)
-            }
-            _ => multiplied(u64::from(up), self.0.multiplier),
-        }
+    /// The value after a look. While a fault is not believed, it is what it was.
+    fn value(&self, before: Option<&Kept>, memory: &Memory, look: &Look, net: &Net) -> Result<u64> {
+        let size = match (&look.link, &look.fault, before) {
+            _ if !memory.up => 0,
+            (Some(link), None, _) => interface::size(link, self.scale(), net)?,
+            (.., Some(before)) if before.memory.is_some() => return Ok(before.value),
+            _ => 1,
+        };
+        multiplied(size, self.0.multiplier)
     }
 
     /// Looks, and publishes what is believed then.
@@ -205,7 +204,7 @@ impl EthMonitor {
             Some(memory) => memory.after(good, now, &self.rule()),
             None => Memory::first(good, now),
         };
-        let value = self.value(memory.up, &look, &net)?;
+        let value = self.value(before, &memory, &look, &net)?;
         let words = self.words(before, &memory, &look, value);
         Ok(Outcome { kept: Kept { memory: Some(memory), value }, words })
     }

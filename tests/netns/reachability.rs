@@ -1,5 +1,6 @@
 //! ping: what a host at the far end of a cable does, and what the cluster is told of it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
@@ -577,7 +578,7 @@ fn many_hosts_take_no_longer_than_one() {
     let mut hosts: Vec<SocketAddr> = Vec::new();
     let mut commands = String::new();
     for last in 10..60u8 {
-        commands += &format!("addr add 192.0.2.{last}/24 dev eth0\n");
+        writeln!(commands, "addr add 192.0.2.{last}/24 dev eth0").unwrap();
         hosts.push((Ipv4Addr::new(192, 0, 2, last), 0).into());
         hosts.push((Ipv4Addr::new(192, 0, 2, last + 100), 0).into());
     }
