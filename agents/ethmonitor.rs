@@ -62,7 +62,8 @@ params! {
 
         /// Questions to a neighbour
         ///
-        /// How many ARP requests each neighbour gets while none answers.
+        /// How many ARP requests each neighbour gets while none answers. Where the kernel knows no IPv4 neighbour, IPv6
+        /// neighbours get echo requests in their place.
         arping_count: Count = "1",
 
         /// How long a neighbour may take to answer a question, in seconds
@@ -72,7 +73,7 @@ params! {
 
         /// Neighbours to ask
         ///
-        /// How many of the IPv4 neighbours that the kernel knows are asked, those first that were heard last.
+        /// How many of the neighbours that the kernel knows are asked, those first that were heard last.
         arping_cache_entries: Count = "5",
 
         /// InfiniBand device
@@ -292,7 +293,7 @@ impl Agent for EthMonitor {
         long: "Watches a network interface and keeps in an attribute of the node whether it works. Location rules on \
                that attribute move other resources away from a node whose cable is out. Run it as a clone.\n\n\
                An interface works when it is up and has a link, as the kernel says, and, unless link_status_only is set, \
-               when a packet arrives within pktcnt_timeout or a neighbour answers an ARP request. In that order: what \
+               when a packet arrives within pktcnt_timeout or a neighbour answers when it is asked. In that order: what \
                comes later is only tried if what comes before did not decide. The log says for each change which of them it \
                was.\n\n\
                An interface that does not work, or is not here, is no failure of this resource. A link that comes and goes \

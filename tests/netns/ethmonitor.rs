@@ -101,10 +101,15 @@ fn states_of_an_interface() {
 fn silence(host: &Host) {
     host.sh("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1
          ip netns exec far sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
+    settle_packets(host);
+}
+
+/// Waits until what the far end says of itself is over.
+fn settle_packets(host: &Host) {
     let packets = || host.sh("cat /sys/class/net/eth0/statistics/rx_packets");
     let mut last = packets();
     host.await_that("eth0 to be silent", || {
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(1200));
         std::mem::replace(&mut last, packets()) == last
     });
 }
@@ -159,6 +164,31 @@ fn on_a_silent_network_the_neighbours_are_asked() {
     // The link alone is there.
     watch(&attrd, &host, "eth0").run("monitor").code(0);
     assert_eq!(attrd.last(), UP);
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn without_ipv4_the_neighbours_are_asked_by_echo_requests() {
+    let host = Host::new();
+    let attrd = Attrd::new(&host);
+    host.sh("ip addr del 192.0.2.1/24 dev eth0; ip -n far addr del 192.0.2.2/24 dev eth0
+         sysctl -qw net.ipv6.conf.eth0.accept_ra=0");
+    let mac = host.mac("far", "eth0");
+    host.sh(&format!("ip neigh add 2001:db8::2 lladdr {mac} dev eth0 nud stale"));
+    settle_packets(&host);
+    let eth0 = traffic(&attrd, &host);
+    let capture = host.capture("icmp6");
+    eth0.run("start").code(0);
+    assert_eq!(attrd.last(), UP);
+    let asked = capture.stop().join(" ");
+    assert!(
+        asked.contains("2001:db8::1 > 2001:db8::2: [icmp6 sum ok] ICMP6, echo request"),
+        "{asked}"
+    );
+    host.sh("ip netns exec far sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
+    settle_packets(&host);
+    eth0.run("monitor").code(0);
+    assert_eq!(attrd.last(), DOWN);
 }
 
 #[test]
