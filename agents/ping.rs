@@ -101,7 +101,7 @@ params! {
 
         /// What is logged
         ///
-        /// A host that is not reached any more, or again, is always logged. With `true`, all that are not reached are
+        /// A host that is not reached any more, or again, is always logged, and so is the new value. With `true`, all that are not reached are
         /// logged at every monitor; with `verbose`, the others too, with the time to their answer.
         debug: Debug = "false" { reloadable: true },
     }
@@ -189,7 +189,7 @@ impl Ping {
         let own = &self.0;
         let options = self.options()?;
         let plan = Plan {
-            attempts: u16::try_from(own.attempts.get()).unwrap_or(u16::MAX).min(MOST_ATTEMPTS),
+            attempts: u16::try_from(own.attempts.get()).unwrap_or(u16::MAX),
             needed: u16::try_from(own.replies.get()).unwrap_or(u16::MAX),
             time: own.timeout.get(),
             size: options.size.unwrap_or(56),
@@ -222,6 +222,27 @@ impl Ping {
         Ok(measured)
     }
 
+    /// Keeps what was found where it is another than before, and tells of it.
+    fn remember(
+        &self,
+        value: u64,
+        measured: &Measured<'_>,
+        before: Option<&str>,
+        cx: &Cx<'_>,
+    ) -> Result<()> {
+        let now = remembered(measured);
+        if before != Some(&now) {
+            let (name, reachable) = (self.0.name.as_str(), measured.reachable());
+            let words = format!(
+                "{reachable} of {} hosts are reachable; {name} is {value}",
+                measured.hosts.len()
+            );
+            cx.log.info(&words);
+            self.state(cx).write(&now)?;
+        }
+        Ok(())
+    }
+
     fn publish(&self, value: u64, cx: &Cx<'_>) -> Result<()> {
         let dampen = Some(self.0.dampen.as_str());
         attribute::publish(cx.environment, self.0.name.as_str(), value, dampen, &cx.deadline)
@@ -245,9 +266,6 @@ impl Ping {
         cx.state.lock(&format!("ping-{}", cx.instance), &cx.deadline)
     }
 }
-
-/// More attempts say nothing more.
-const MOST_ATTEMPTS: u16 = 1000;
 
 /// The hosts that a state file says were not reached.
 fn lines(state: &str) -> impl Iterator<Item = &str> {
@@ -320,7 +338,7 @@ impl Agent for Ping {
         let value = multiplied(measured.reachable(), self.0.multiplier)?;
         self.judge(value, &measured)?;
         let _one_at_a_time = Self::lock(cx)?;
-        self.state(cx).write(&remembered(&measured))?;
+        self.remember(value, &measured, before.as_deref(), cx)?;
         let published = self.publish(value, cx);
         if published.is_err() && before.is_none() {
             self.state(cx).remove()?;
@@ -347,10 +365,7 @@ impl Agent for Ping {
             if self.state(cx).read()?.is_none() {
                 return Ok(Status::NotRunning);
             }
-            let now = remembered(&measured);
-            if now != before {
-                self.state(cx).write(&now)?;
-            }
+            self.remember(value, &measured, Some(&before), cx)?;
             self.publish(value, cx)?;
         }
         self.judge(value, &measured)?;

@@ -73,7 +73,8 @@ fn the_hosts_that_answer_are_counted() {
     let new = host.log()[log.len()..].to_owned();
     assert!(new.contains(&format!("{DEAD} is reachable again")), "{new}");
     assert!(new.contains("2001:db8::2 is not reachable"), "{new}");
-    assert_eq!(new.lines().count(), 2, "{new}");
+    assert!(new.contains("3 of 5 hosts are reachable; pingd is 300"), "{new}");
+    assert_eq!(new.lines().count(), 3, "{new}");
 
     ping.run("stop").code(0).silent();
     assert_eq!(attrd.last(), "-D -n pingd");
