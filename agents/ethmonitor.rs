@@ -15,7 +15,7 @@ use crate::reach::hysteresis::{Memory, Rule};
 use crate::reach::interface::{self, Look, Scale, Traffic, Watch};
 use crate::reach::{self, multiplied};
 use crate::spec::{ActionSpec, AgentSpec};
-use crate::state::StateFile;
+use crate::state::{Lock, StateFile};
 
 params! {
     pub struct Params {
@@ -131,12 +131,12 @@ impl From<Params> for EthMonitor {
 }
 
 impl EthMonitor {
-    fn state(cx: &Cx<'_>) -> StateFile {
-        cx.state.file(&format!("ethmonitor-{}", cx.instance))
+    fn key(cx: &Cx<'_>) -> String {
+        format!("ethmonitor-{}", cx.instance)
     }
 
-    fn lock(cx: &Cx<'_>) -> Result<Option<crate::state::Lock>> {
-        cx.state.lock(&format!("ethmonitor-{}", cx.instance), &cx.deadline)
+    fn state(cx: &Cx<'_>) -> StateFile {
+        cx.state.file(&Self::key(cx))
     }
 
     fn attribute(&self) -> String {
@@ -241,7 +241,13 @@ impl EthMonitor {
     }
 
     /// Publishes an outcome, and keeps it where it is another than before.
-    fn publish(&self, outcome: &Outcome, before: Option<&Kept>, cx: &Cx<'_>) -> Result<()> {
+    fn publish(
+        &self,
+        outcome: &Outcome,
+        before: Option<&Kept>,
+        lock: Option<&Lock>,
+        cx: &Cx<'_>,
+    ) -> Result<()> {
         if let Some(words) = &outcome.words {
             match outcome.kept.value {
                 0 => cx.log.warn(words),
@@ -252,7 +258,7 @@ impl EthMonitor {
             Self::state(cx).write(&outcome.kept.text())?;
         }
         let (name, value) = (self.attribute(), outcome.kept.value);
-        attribute::publish(cx.environment, &name, value, None, &cx.deadline)
+        attribute::publish(cx.environment, &name, value, None, lock, &cx.deadline)
     }
 }
 
@@ -354,8 +360,8 @@ impl Agent for EthMonitor {
         let before = Self::state(cx).read()?;
         let kept = before.as_deref().map(Kept::read);
         let outcome = self.look(kept.as_ref(), cx)?;
-        let _one_at_a_time = Self::lock(cx)?;
-        let published = self.publish(&outcome, kept.as_ref(), cx);
+        let lock = cx.state.lock(&Self::key(cx), &cx.deadline)?;
+        let published = self.publish(&outcome, kept.as_ref(), lock.as_ref(), cx);
         if published.is_err() && before.is_none() {
             Self::state(cx).remove()?;
         }
@@ -363,7 +369,7 @@ impl Agent for EthMonitor {
     }
 
     fn stop(&self, cx: &Cx<'_>) -> Result<()> {
-        let _one_at_a_time = Self::lock(cx)?;
+        let _one_at_a_time = reach::lock_to_stop(&Self::key(cx), cx);
         reach::withdraw(&self.attribute(), cx);
         Self::state(cx).remove()
     }
@@ -373,11 +379,11 @@ impl Agent for EthMonitor {
         let kept = Kept::read(&before);
         let outcome = self.look(Some(&kept), cx)?;
         // A stop that ended meanwhile took the attribute away, and it must stay away.
-        let _one_at_a_time = Self::lock(cx)?;
+        let lock = cx.state.lock(&Self::key(cx), &cx.deadline)?;
         if Self::state(cx).read()?.is_none() {
             return Ok(Status::NotRunning);
         }
-        self.publish(&outcome, Some(&kept), cx)?;
+        self.publish(&outcome, Some(&kept), lock.as_ref(), cx)?;
         Ok(Status::Running)
     }
 

@@ -19,7 +19,7 @@ use crate::reach::measure::{self, Measured};
 use crate::reach::target::Targets;
 use crate::reach::{self, multiplied};
 use crate::spec::{ActionSpec, AgentSpec};
-use crate::state::StateFile;
+use crate::state::{Lock, StateFile};
 
 params! {
     pub struct Params {
@@ -176,7 +176,7 @@ impl Ping {
     fn state(&self, cx: &Cx<'_>) -> StateFile {
         match &self.0.pidfile {
             Some(path) => StateFile::at(path.as_path()),
-            None => cx.state.file(&format!("ping-{}", cx.instance)),
+            None => cx.state.file(&Self::key(cx)),
         }
     }
 
@@ -243,9 +243,9 @@ impl Ping {
         Ok(())
     }
 
-    fn publish(&self, value: u64, cx: &Cx<'_>) -> Result<()> {
+    fn publish(&self, value: u64, lock: Option<&Lock>, cx: &Cx<'_>) -> Result<()> {
         let dampen = Some(self.0.dampen.as_str());
-        attribute::publish(cx.environment, self.0.name.as_str(), value, dampen, &cx.deadline)
+        attribute::publish(cx.environment, self.0.name.as_str(), value, dampen, lock, &cx.deadline)
     }
 
     fn judge(&self, value: u64, measured: &Measured<'_>) -> Result<()> {
@@ -262,8 +262,8 @@ impl Ping {
         )))
     }
 
-    fn lock(cx: &Cx<'_>) -> Result<Option<crate::state::Lock>> {
-        cx.state.lock(&format!("ping-{}", cx.instance), &cx.deadline)
+    fn key(cx: &Cx<'_>) -> String {
+        format!("ping-{}", cx.instance)
     }
 }
 
@@ -337,9 +337,9 @@ impl Agent for Ping {
         let measured = self.measure(before.as_deref(), cx)?;
         let value = multiplied(measured.reachable(), self.0.multiplier)?;
         self.judge(value, &measured)?;
-        let _one_at_a_time = Self::lock(cx)?;
+        let lock = cx.state.lock(&Self::key(cx), &cx.deadline)?;
         self.remember(value, &measured, before.as_deref(), cx)?;
-        let published = self.publish(value, cx);
+        let published = self.publish(value, lock.as_ref(), cx);
         if published.is_err() && before.is_none() {
             self.state(cx).remove()?;
         }
@@ -347,7 +347,7 @@ impl Agent for Ping {
     }
 
     fn stop(&self, cx: &Cx<'_>) -> Result<()> {
-        let _one_at_a_time = Self::lock(cx)?;
+        let _one_at_a_time = reach::lock_to_stop(&Self::key(cx), cx);
         reach::withdraw(self.0.name.as_str(), cx);
         self.state(cx).remove()
     }
@@ -361,12 +361,12 @@ impl Agent for Ping {
         let value = multiplied(measured.reachable(), self.0.multiplier)?;
         {
             // A stop that ended meanwhile took the attribute away, and it must stay away.
-            let _one_at_a_time = Self::lock(cx)?;
+            let lock = cx.state.lock(&Self::key(cx), &cx.deadline)?;
             if self.state(cx).read()?.is_none() {
                 return Ok(Status::NotRunning);
             }
             self.remember(value, &measured, Some(&before), cx)?;
-            self.publish(value, cx)?;
+            self.publish(value, lock.as_ref(), cx)?;
         }
         self.judge(value, &measured)?;
         Ok(Status::Running)
