@@ -4,10 +4,12 @@
 
 mod delay;
 mod dummy;
+mod ethmonitor;
 mod ipaddr;
 mod ipaddr2;
 mod ipv6addr;
 mod mailto;
+mod ping;
 mod sendarp;
 mod stateful;
 
@@ -17,10 +19,12 @@ use crate::agent::Entry;
 pub const ALL: &[Entry] = &[
     Entry::of::<delay::Delay>(),
     Entry::of::<dummy::Dummy>(),
+    Entry::of::<ethmonitor::EthMonitor>(),
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
     Entry::of::<ipv6addr::Ipv6Addr>(),
     Entry::of::<mailto::MailTo>(),
+    Entry::of::<ping::Ping>(),
     Entry::of::<sendarp::SendArp>(),
     Entry::of::<stateful::Stateful>(),
 ];

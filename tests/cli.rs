@@ -208,8 +208,8 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
     free.contains(&name)
         || scripts.contains(&name)
         || name == "ARP_NETMASK"
-        || (agent, name) == ("Dummy", "fake")
         || (agent == "MailTo" && ["subject", "reason"].contains(&name))
+        || [("Dummy", "fake"), ("ping", "options")].contains(&(agent, name))
 }
 
 fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {

@@ -175,10 +175,12 @@ macro_rules! own {
 own! {
     own_delay "Delay"
     own_dummy "Dummy"
+    own_ethmonitor "ethmonitor"
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"
     own_ipv6addr "IPv6addr"
     own_mailto "MailTo"
     own_sendarp "SendArp"
+    own_ping "ping"
     own_stateful "Stateful"
 }

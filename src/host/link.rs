@@ -3,9 +3,14 @@
 #![forbid(unsafe_code)]
 
 use rtnetlink::packet_route::link::{
-    InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
-    State,
+    InfoBondPort, InfoKind, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
+    LinkLayerType, LinkMessage, MiiStatus, Prop, State,
 };
+
+use super::net::Net;
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::param::values::InterfaceName;
 
 /// What kind of device it is, as far as it matters where addresses belong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub struct Link {
     pub kind: LinkKind,
     /// Index of the device of which this one is a port.
     pub controller: Option<u32>,
+    /// It is a port of a bond that does not use it, for it failed the bond's own test of the link.
+    pub rejected: bool,
     /// It is a port of a VRF, so that its addresses are in a world of their own.
     pub in_vrf: bool,
 }
@@ -76,6 +83,7 @@ impl Link {
                     if info.iter().any(aggregates) {
                         link.kind = LinkKind::Aggregate;
                     }
+                    link.rejected = info.iter().any(rejects);
                     link.in_vrf = info.contains(&LinkInfo::PortKind(InfoPortKind::Vrf));
                 }
                 _ => {}
@@ -94,6 +102,16 @@ impl Link {
     #[must_use]
     pub fn vrf(&self) -> Option<u32> {
         self.controller.filter(|_| self.in_vrf)
+    }
+
+    /// Megabits a second, as the driver says; none if it does not know. That of a bond is the sum of its ports'.
+    #[must_use]
+    pub fn speed(&self) -> Option<u64> {
+        let path = std::path::Path::new("/sys/class/net").join(&self.name).join("speed");
+        let speed = std::fs::read_to_string(path).ok()?.trim_end().parse::<i64>().ok()?;
+        crate::trace_answer!("{} has {speed} Mbit/s", self.name);
+        // Unknown is -1, which some drivers write without its sign.
+        u64::try_from(speed).ok().filter(|speed| *speed > 0 && *speed < u64::from(u32::MAX))
     }
 
     /// Why no packet leaves through it; none if it works as far as the kernel knows.
@@ -121,6 +139,28 @@ impl Link {
     }
 }
 
+/// Looks whether there is an interface of that name.
+///
+/// # Errors
+/// There is none, which is wrong on this host only.
+pub fn require(name: &InterfaceName, deadline: Deadline) -> Result<Link> {
+    let name = name.as_str();
+    Net::open(deadline)?.link_named(name)?.ok_or_else(|| {
+        Error::Local(format!(
+            "there is no interface {name} on this host; `ip link` lists those that are"
+        ))
+    })
+}
+
+/// A bond that tests its ports by ARP rejects one that has a carrier and hears nobody
+/// (Documentation/networking/bonding.rst, `arp_interval`).
+fn rejects(info: &LinkInfo) -> bool {
+    let LinkInfo::PortData(InfoPortData::BondPort(about)) = info else { return false };
+    about
+        .iter()
+        .any(|fact| matches!(fact, InfoBondPort::MiiStatus(status) if *status != MiiStatus::Up))
+}
+
 fn alt_name(property: &Prop) -> Option<String> {
     match property {
         Prop::AltIfName(name) => Some(name.clone()),
@@ -133,5 +173,30 @@ fn aggregates(info: &LinkInfo) -> bool {
         LinkInfo::Kind(InfoKind::Bond | InfoKind::Bridge) => true,
         LinkInfo::Kind(InfoKind::Other(kind)) => kind == "team",
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_the_bond_does_not_use_is_rejected_although_it_has_a_carrier() {
+        let port = |status| {
+            let mut message = LinkMessage::default();
+            message.header.flags = LinkFlags::Up | LinkFlags::LowerUp;
+            let about = InfoPortData::BondPort(vec![InfoBondPort::MiiStatus(status)]);
+            message.attributes = vec![LinkAttribute::LinkInfo(vec![
+                LinkInfo::PortKind(InfoPortKind::Bond),
+                LinkInfo::PortData(about),
+            ])];
+            Link::of(&message)
+        };
+        for (status, rejected) in
+            [(MiiStatus::Up, false), (MiiStatus::Down, true), (MiiStatus::GoingBack, true)]
+        {
+            let link = port(status);
+            assert_eq!((link.rejected, link.fault()), (rejected, None), "{status:?}");
+        }
     }
 }

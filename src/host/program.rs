@@ -16,6 +16,7 @@ use nix::unistd::{AccessFlags, Pid, access};
 use crate::deadline::Deadline;
 use crate::environment::Environment;
 use crate::error::{Doing, Error, Result, one_line};
+use crate::state::Lock;
 use crate::{trace_answer, trace_ask};
 
 /// Runs a program to its end, or to the deadline: then it and what it started are killed.
@@ -28,7 +29,7 @@ pub fn run(
     arguments: &[&str],
     deadline: &Deadline,
 ) -> Result<()> {
-    ended(environment, name, arguments, None, deadline)
+    ended(environment, name, arguments, Input::Nothing, deadline)
 }
 
 /// The same with `input` on its stdin; what it wrote to stderr is in the error.
@@ -42,7 +43,22 @@ pub fn feed(
     input: &[u8],
     deadline: &Deadline,
 ) -> Result<()> {
-    ended(environment, name, arguments, Some(input), deadline)
+    ended(environment, name, arguments, Input::Bytes(input), deadline)
+}
+
+/// The same for a program that must not outlast `lock`: if this process is killed, the lock lasts until the program
+/// ends, so that whoever has it next comes after the program too.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_under(
+    environment: &Environment,
+    name: &str,
+    arguments: &[&str],
+    lock: Option<&Lock>,
+    deadline: &Deadline,
+) -> Result<()> {
+    ended(environment, name, arguments, lock.map_or(Input::Nothing, Input::Lock), deadline)
 }
 
 /// Where a program is.
@@ -50,7 +66,7 @@ pub fn feed(
 /// # Errors
 /// It is nowhere on the path.
 pub fn find(environment: &Environment, name: &str) -> Result<PathBuf> {
-    if environment.is_true("OCF_TESTER_FAIL_HAVE_BINARY") {
+    if is_hidden(environment) {
         return Err(missing(name));
     }
     let runs = |path: &PathBuf| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
@@ -59,27 +75,35 @@ pub fn find(environment: &Environment, name: &str) -> Result<PathBuf> {
     places.find(runs).ok_or_else(|| missing(name))
 }
 
+/// What a program has as its stdin.
+#[derive(Clone, Copy)]
+enum Input<'a> {
+    Nothing,
+    Bytes(&'a [u8]),
+    /// A descriptor that a program gets without being told of it: an empty file to whoever reads it.
+    Lock(&'a Lock),
+}
+
 fn ended(
     environment: &Environment,
     name: &str,
     arguments: &[&str],
-    input: Option<&[u8]>,
+    input: Input<'_>,
     deadline: &Deadline,
 ) -> Result<()> {
     let what = format!("{name} {}", arguments.join(" "));
-    // ocf-tester plays a host without any program (`have_binary` of the shell agents).
-    if environment.is_true("OCF_TESTER_FAIL_HAVE_BINARY") {
+    if is_hidden(environment) {
         return Err(missing(name));
     }
     trace_ask!("run {what}");
     let left = deadline.to_wait_for(&what)?;
-    let mut child = match spawn(name, arguments, input.is_some()) {
+    let mut child = match spawn(name, arguments, input) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name)),
         other => other.doing(|| format!("run {what}"))?,
     };
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let status = std::thread::scope(|scope| {
-        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+        if let (Some(mut stdin), Input::Bytes(input)) = (stdin, input) {
             // A program that does not read its input says why with its exit code; one that is killed reads no longer.
             scope.spawn(move || drop(stdin.write_all(input)));
         }
@@ -98,14 +122,23 @@ fn ended(
     }
 }
 
-/// Starts it; with pipes, its stdin and its stderr are ours.
-fn spawn(name: &str, arguments: &[&str], pipes: bool) -> io::Result<Child> {
-    let end = || if pipes { Stdio::piped() } else { Stdio::null() };
+/// ocf-tester plays a host without any program (`have_binary` of the shell agents).
+fn is_hidden(environment: &Environment) -> bool {
+    environment.is_true("OCF_TESTER_FAIL_HAVE_BINARY")
+}
+
+/// Starts it; if it is fed, its stdin and its stderr are ours.
+fn spawn(name: &str, arguments: &[&str], input: Input<'_>) -> io::Result<Child> {
+    let (stdin, stderr) = match input {
+        Input::Nothing => (Stdio::null(), Stdio::null()),
+        Input::Bytes(_) => (Stdio::piped(), Stdio::piped()),
+        Input::Lock(lock) => (lock.share()?.into(), Stdio::null()),
+    };
     Command::new(name)
         .args(arguments.iter().map(OsStr::new))
-        .stdin(end())
+        .stdin(stdin)
         .stdout(Stdio::null())
-        .stderr(end())
+        .stderr(stderr)
         .current_dir("/")
         .env("PATH", search_path())
         // A group of its own, so that all of it can be ended.
@@ -202,6 +235,23 @@ mod tests {
         let environment = Environment::default();
         assert!(find(&environment, "sh").unwrap().ends_with("sh"));
         assert_eq!(find(&environment, "no-such-program").unwrap_err().code().number(), 5);
+        find(&environment, "../../etc/passwd").unwrap_err();
+    }
+
+    #[test]
+    fn a_lock_lasts_as_long_as_a_program_that_shares_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = crate::state::StateDirectory::new(directory.path().to_owned());
+        let long = Deadline::after(Duration::from_secs(30));
+        let soon = Deadline::after(Duration::from_millis(50));
+        let lock = state.lock("x", &long).unwrap().unwrap();
+        // Its starter is gone, as after a kill: nobody unlocks, the kernel only closes descriptors.
+        let mut orphan =
+            Command::new("sleep").arg("60").stdin(lock.share().unwrap()).spawn().unwrap();
+        std::mem::forget(lock);
+        state.lock("x", &soon).unwrap_err();
+        orphan.kill().unwrap();
+        orphan.wait().unwrap();
     }
 
     #[test]
@@ -211,5 +261,6 @@ mod tests {
         let error =
             run(&environment, "true", &[], &Deadline::after(Duration::from_secs(5))).unwrap_err();
         assert_eq!(error.code().number(), 5);
+        assert_eq!(find(&environment, "true").unwrap_err().code().number(), 5);
     }
 }

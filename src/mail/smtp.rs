@@ -3,11 +3,11 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::error::{cause, one_line};
+use crate::host::names::Lookup;
 use crate::param::values::{Mailbox, Relay};
 use crate::{trace_answer, trace_ask};
 
@@ -81,23 +81,15 @@ pub fn connect(relay: &Relay, within: Duration) -> Result<TcpStream> {
     Err(later(failed))
 }
 
-/// The addresses of the relay. The library's resolver knows no deadline, so that a thread waits for it.
+/// The addresses of the relay.
 fn resolve(relay: &Relay, within: Duration) -> Result<Vec<SocketAddr>, String> {
     if let Ok(ip) = relay.host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, relay.port)]);
     }
-    let (tell, told) = mpsc::channel();
-    let host = (relay.host.clone(), relay.port);
-    std::thread::spawn(move || {
-        let found = host.to_socket_addrs().map(Iterator::collect);
-        // Nobody listens any longer when time is over.
-        let _ = tell.send(found);
-    });
-    match told.recv_timeout(within) {
-        Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(error)) => Err(format!("cannot look up {}: {}", relay.host, cause(&error))),
-        Err(_) => Err(format!("cannot look up {}: no answer within {within:?}", relay.host)),
-    }
+    let looked_up = Lookup::begin(&relay.host, relay.port).map_err(|error| error.to_string());
+    looked_up
+        .and_then(|lookup| lookup.finish(within))
+        .map_err(|why| format!("cannot reach {relay}: {why}"))
 }
 
 /// What stands behind EHLO: the name of this host or, where it has no domain, its address (RFC 5321, 4.1.4).

@@ -430,7 +430,7 @@ fn no_relay_delays_or_fails_an_action() {
         "192.0.2.2:2503: waited for its greeting: nothing within 500ms",
         "cannot reach 192.0.2.2:9: Connection refused",
         "cannot reach 198.51.100.1:25: Network is unreachable",
-        "cannot look up nowhere.example.org",
+        "cannot reach nowhere.example.org",
     ] {
         host.await_that(words, || told().contains(words));
     }

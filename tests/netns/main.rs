@@ -5,12 +5,15 @@
 
 mod addresses;
 mod announcing;
+mod attrd;
 mod conflicts;
+mod ethmonitor;
 mod families;
 mod faults;
 mod links;
 mod mail;
 mod random;
+mod reachability;
 mod sendarp;
 mod support;
 mod two_boxes;

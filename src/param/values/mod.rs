@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cluster;
 pub(crate) mod mail;
 mod network;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::{Kind, Value, quoted};
 
+pub use cluster::{AttributeName, DeviceName, Interval};
 pub use mail::{Mailbox, Mailboxes, Relay};
 pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
