@@ -84,6 +84,20 @@ pub const ALL: &[Case] = &[
         address: Some((Family::V6, "ipv6addr")),
         ..plain("IPv6addr", &[("nic", "eth0"), ("cidr_netmask", "64")])
     },
+    Case {
+        apart: [&[("name", "ours")], &[("name", "shell")]],
+        ..plain("ethmonitor", &[("interface", "eth0"), ("link_status_only", "true")])
+    },
+    plain("MailTo", &[("email", "root@localhost")]),
+    Case {
+        peer: Some("pacemaker"),
+        apart: [&[("name", "ours")], &[("name", "shell")]],
+        ..plain("ping", &[("host_list", "198.18.255.254"), ("attempts", "1")])
+    },
+    Case {
+        apart: [&[("ip", "198.18.255.10")], &[("ip", "198.18.255.11")]],
+        ..plain("SendArp", &[("nic", "eth0")])
+    },
     plain("Dummy", &[]),
     plain("Stateful", &[]),
     plain("Delay", &[("startdelay", "0"), ("stopdelay", "0"), ("mondelay", "0")]),

@@ -52,7 +52,7 @@ impl Host {
             "if ip link show eth0 >/dev/null 2>&1; then ip link delete eth0; fi
              ip link add eth0 type veth peer name eth0 netns far
              ip link set eth0 addrgenmode none; ip -n far link set eth0 addrgenmode none
-             ip -n far link set eth0 up
+             ip -n far link set eth0 up; ip -n far addr add 198.18.255.254/16 dev eth0
              ip addr add {four} brd + dev eth0
              ip addr add {six} dev eth0 nodad
              ip link set eth0 up
