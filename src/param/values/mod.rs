@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod network;
+mod ports;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
     MulticastMac, NamespaceName, Netmask,
 };
+pub use ports::{Network, Ports};
 
 /// The value as text, or why it cannot be.
 fn text(raw: &OsStr) -> Result<&str, String> {
