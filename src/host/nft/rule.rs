@@ -24,6 +24,9 @@ const PROTOCOL: u32 = 16;
 /// Bases of the expression `payload`.
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
+/// Where the flags are in the header of TCP, and which is the reset (RFC 9293, 3.1).
+const FLAGS: u32 = 13;
+const RST: u8 = 4;
 /// Operators of the expression `cmp`.
 const EQUAL: u32 = 0;
 const AT_MOST: u32 = 3;
@@ -35,7 +38,12 @@ pub(super) fn expressions(
     side: Side,
     ports: &RangeInclusive<u16>,
 ) -> Attributes {
-    let all = [of_network(block, side), of_ports(block.transport, side, ports), judged(block)];
+    let all = [
+        of_network(block, side),
+        of_ports(block.transport, side, ports),
+        no_resets(block, side),
+        judged(block),
+    ];
     let list = Attributes::new();
     all.iter().flatten().fold(list, |list, expression| list.nested(ELEMENT, expression))
 }
@@ -76,26 +84,38 @@ fn of_network(block: &Block<'_>, side: Side) -> Vec<Attributes> {
     let offset = if side == Side::In { destination } else { source };
     list.push(payload(NETWORK_HEADER, offset, length));
     if prefix < bits(network) {
-        list.push(mask(length, prefix));
+        list.push(keep(&ones(length, prefix)));
     }
     list.push(compare(EQUAL, &octets));
     list
 }
 
-/// Leaves the first `prefix` bits and clears the others.
-fn mask(length: u32, prefix: u8) -> Attributes {
+/// As many octets, of which the first `prefix` bits are one.
+fn ones(length: u32, prefix: u8) -> Vec<u8> {
     let octet = |index: u32| {
         let ones = u32::from(prefix).saturating_sub(index * 8).min(8);
         !u8::MAX.checked_shr(ones).unwrap_or(0)
     };
-    let ones: Vec<u8> = (0..length).map(octet).collect();
-    let zeros = vec![0; ones.len()];
+    (0..length).map(octet).collect()
+}
+
+/// Leaves the bits that are one in `mask`, and clears the others.
+fn keep(mask: &[u8]) -> Attributes {
+    let length = u32::try_from(mask.len()).unwrap_or(0);
     let registers = Attributes::new().with_number(1, REGISTER).with_number(2, REGISTER);
     let masks = registers
         .with_number(3, length)
-        .nested(4, &Attributes::new().with(1, &ones))
-        .nested(5, &Attributes::new().with(1, &zeros));
+        .nested(4, &Attributes::new().with(1, mask))
+        .nested(5, &Attributes::new().with(1, &vec![0; mask.len()]));
     expression("bitwise", &masks)
+}
+
+/// A reset has to get out where it is the answer to what came in.
+fn no_resets(block: &Block<'_>, side: Side) -> Vec<Attributes> {
+    if (block.answer, block.transport, side) != (Answer::Reject, Transport::Tcp, Side::Out) {
+        return Vec::new();
+    }
+    vec![payload(TRANSPORT_HEADER, FLAGS, 1), keep(&[RST]), compare(EQUAL, &[0])]
 }
 
 /// What comes in is told by the port it goes to, and what goes out by the port it comes from.
