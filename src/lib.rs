@@ -17,6 +17,7 @@ pub mod agent;
 #[path = "../agents/mod.rs"]
 pub mod agents;
 pub mod cli;
+pub mod connections;
 pub mod contract;
 pub mod deadline;
 pub mod demo;

@@ -6,6 +6,7 @@
 
 mod agent;
 mod announce;
+mod connections;
 mod demo;
 mod generate;
 mod install;
@@ -58,6 +59,12 @@ enum Verb {
     /// Send the announcements of an address after the first one (start runs this by itself)
     #[command(hide = true)]
     Announce(announce::Words),
+    /// Keep a list of connections, or tickle those of one (start, stop and monitor run this by themselves)
+    #[command(hide = true)]
+    Connections {
+        #[command(subcommand)]
+        work: connections::Work,
+    },
     /// Run an agent
     #[command(external_subcommand)]
     Agent(Vec<OsString>),
@@ -95,6 +102,10 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Install(words) => install::run(&words),
         Verb::Uninstall(words) => install::undo(&words),
         Verb::Announce(words) => announce::run(&words),
+        Verb::Connections { work } => {
+            connections::run(&work);
+            Ok(())
+        }
         Verb::DemoPart(words) => demo::run_part(&words),
         Verb::Agent(_) | Verb::Demo => Ok(()),
     }

@@ -6,6 +6,7 @@
 mod addresses;
 mod announcing;
 mod conflicts;
+mod connections;
 mod families;
 mod faults;
 mod links;
