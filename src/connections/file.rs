@@ -74,17 +74,13 @@ pub(super) fn write(
 mod tests {
     use super::*;
 
-    fn wanted() -> io::Result<()> {
-        Ok(())
-    }
-
     #[test]
     fn what_is_written_is_read() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("192.0.2.10");
         assert_eq!(read(&path).unwrap(), None);
-        write(&path, b"one", &wanted).unwrap();
-        write(&path, b"two", &wanted).unwrap();
+        write(&path, b"one", &|| Ok(())).unwrap();
+        write(&path, b"two", &|| Ok(())).unwrap();
         assert_eq!(read(&path).unwrap().as_deref(), Some(&b"two"[..]));
         write(&path, b"late", &|| Err(io::Error::other("too late"))).unwrap_err();
         assert_eq!(read(&path).unwrap().as_deref(), Some(&b"two"[..]));
@@ -102,7 +98,7 @@ mod tests {
         for name in ["link", "directory", "pipe"] {
             let path = directory.path().join(name);
             read(&path).unwrap_err();
-            write(&path, b"x", &wanted).unwrap_err();
+            write(&path, b"x", &|| Ok(())).unwrap_err();
             assert!(path.symlink_metadata().is_ok(), "{name} stays");
         }
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");

@@ -280,7 +280,7 @@ mod tests {
 
     use super::*;
 
-    /// What `ss -tn src 192.0.2.10` sends, apart from the port, which it leaves out of an address (linux/inet_diag.h).
+    /// What `ss -tn src 192.0.2.10` sends, apart from the port, which it leaves out of an address.
     #[test]
     fn the_kernel_is_asked_for_one_local_address() {
         let expected =

@@ -447,7 +447,8 @@ mod tests {
         };
         let command = new_rule(&block, Side::In, &(80..=80));
         let bytes = message(command.kind, command.flags, &FAMILY, &command.attributes);
-        let hex: String = bytes[16..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let octets: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = octets.concat();
         assert!(hex.ends_with(&format!("a8010480{NFT_RULE}")), "{hex}");
     }
 
