@@ -27,6 +27,7 @@ pub mod haresources;
 pub mod host;
 pub mod log;
 pub mod param;
+pub mod promotion;
 pub mod render;
 pub mod runtime;
 pub mod spec;
