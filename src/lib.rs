@@ -16,6 +16,7 @@ pub mod action;
 pub mod agent;
 #[path = "../agents/mod.rs"]
 pub mod agents;
+pub mod blocking;
 pub mod cli;
 pub mod connections;
 pub mod contract;

@@ -148,6 +148,12 @@ fn packaged_ipv6addr() {
     packaged("IPv6addr", &[(11, longer)]);
 }
 
+#[test]
+#[ignore = "needs root and the cluster packages: tests/run ocft"]
+fn packaged_portblock() {
+    packaged("portblock", &[]);
+}
+
 macro_rules! own {
     ($($test:ident $suite:literal)*) => { $(
         #[test]
@@ -164,5 +170,6 @@ own! {
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"
     own_ipv6addr "IPv6addr"
+    own_portblock "portblock"
     own_stateful "Stateful"
 }

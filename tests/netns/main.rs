@@ -5,6 +5,7 @@
 
 mod addresses;
 mod announcing;
+mod blocking;
 mod conflicts;
 mod connections;
 mod families;
