@@ -253,8 +253,7 @@ impl PortBlock {
     }
 
     /// Whether a resource that is no clone runs, as the table of the shell agents has it.
-    fn runs(&self, gate: &Gate, cx: &Cx<'_>) -> Result<bool> {
-        let presence = gate.presence(cx)?;
+    fn runs(&self, gate: &Gate, presence: Presence, cx: &Cx<'_>) -> Result<bool> {
         let pair = self.pair(gate, cx);
         if self.believes_rules(cx) && self.0.action == Way::Unblock {
             return Ok(presence == Presence::Absent);
@@ -382,10 +381,11 @@ impl Agent for PortBlock {
             return self.monitor_clone(cx);
         }
         let gate = self.gate()?;
-        if !self.runs(&gate, cx)? {
+        let presence = gate.presence(cx)?;
+        if !self.runs(&gate, presence, cx)? {
             return Ok(Status::NotRunning);
         }
-        if cx.interval_ms > 0 && gate.presence(cx)? == Presence::Absent {
+        if cx.interval_ms > 0 && presence == Presence::Absent {
             self.with_list(&gate, |list| list.save(cx));
         }
         Ok(Status::Running)

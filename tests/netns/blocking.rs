@@ -405,6 +405,31 @@ fn whatever_a_killed_agent_leaves_the_next_stop_cleans() {
     }
 }
 
+/// The same for the stop that shuts the ports and destroys connections: after it the ports are shut, and only that; and
+/// stop of the counterpart opens them.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn an_unblock_that_was_killed_while_it_stopped_is_stopped_again() {
+    let host = Host::new();
+    let (block, unblock) = (block(&host), unblock(&host));
+    let unblock = unblock.param("reset_local_on_unblock_stop", "true");
+    unblock.run("start").code(0);
+    let calls = crate::faults::system_calls(&host, &unblock, "stop");
+    let stopped = host.sh("nft list ruleset");
+    assert_eq!(stopped.matches(" drop ").count(), 1, "{stopped}");
+    for (name, ordinal) in calls {
+        block.run("stop").code(0);
+        unblock.run("start").code(0);
+        let inject = format!("inject={name}:signal=KILL:when={ordinal}");
+        let _ = unblock.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], "stop").code;
+        let forgotten = unblock.run("monitor").code == Some(7);
+        unblock.run("stop").code(0);
+        assert_eq!(ruleset(&host), stopped, "{name} number {ordinal}, {forgotten}");
+    }
+    block.run("stop").code(0);
+    assert_eq!(ruleset(&host), "");
+}
+
 /// Invariant 3: two callers at once, of one resource and of two, with and without a common lock.
 #[test]
 #[ignore = "needs root: tests/run netns"]
