@@ -10,12 +10,12 @@ use crate::agent::{Agent, Cx, Status};
 use crate::error::{Error, Result};
 use crate::host::route::protocol_number;
 use crate::param::values::{
-    Broadcast, Count, Flag, InterfaceWithLabel, Label, Lifetime, MulticastMac, NamespaceName,
-    Netmask, Text,
+    AbsolutePath, Broadcast, Count, Flag, InterfaceWithLabel, Label, Lifetime, MulticastMac,
+    NamespaceName, Netmask, Text,
 };
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
-use crate::vip::{self, Announce, Labelled, Wanted};
+use crate::vip::{self, Announce, Connections, Labelled, Wanted};
 
 params! {
     pub struct Params {
@@ -189,6 +189,23 @@ params! {
         /// resource runs: nobody could find the namespace again, and it counts as stopped.
         network_namespace: Option<NamespaceName>,
 
+        /// Destroy the sockets of the address when it goes
+        ///
+        /// stop ends every TCP connection and every listening or UDP socket that is bound to just this address, once it is
+        /// removed: applications on this node learn at once that it is gone, instead of when they time out. Sockets bound to
+        /// all addresses stay. Do not set it where the applications are to keep their sockets, as with
+        /// `net.ipv4.ip_nonlocal_bind`. Clients hear nothing of it; see `tickle_dir` for them.
+        destroy_sockets: Flag = "false",
+
+        /// Directory for the list of connections
+        ///
+        /// An absolute path on storage that all nodes share, such as `/srv/cluster/tickle`. The node that has the address
+        /// writes its established TCP connections there at each monitor and at stop; the node that takes it over sends each
+        /// client a segment (a tickle ACK) that makes the client find out at once that its connection is no more, instead of
+        /// waiting for minutes. The portblock agents of both packages write and read the same files. Storage that does not
+        /// answer delays a monitor or a stop by two seconds at most, and fails nothing.
+        tickle_dir: Option<AbsolutePath>,
+
         /// Fail when the interface has no link
         ///
         /// With it, monitor fails when the cable is out or the lower device is down, so that the cluster moves the
@@ -277,6 +294,10 @@ impl IpAddr2 {
                 interval: Duration::from_millis(u64::from(own.arp_interval.get())),
                 background: own.arp_bg.is_none_or(Flag::is_set),
                 refresh: own.arp_count_refresh,
+            },
+            connections: Connections {
+                destroy: own.destroy_sockets.is_set(),
+                tickle_dir: own.tickle_dir.as_ref().map(|path| path.as_path().to_owned()),
             },
             namespace: own.network_namespace.clone(),
         })

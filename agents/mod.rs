@@ -10,6 +10,7 @@ mod ipaddr2;
 mod ipv6addr;
 mod mailto;
 mod ping;
+mod portblock;
 mod sendarp;
 mod stateful;
 
@@ -25,6 +26,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<ipv6addr::Ipv6Addr>(),
     Entry::of::<mailto::MailTo>(),
     Entry::of::<ping::Ping>(),
+    Entry::of::<portblock::PortBlock>(),
     Entry::of::<sendarp::SendArp>(),
     Entry::of::<stateful::Stateful>(),
 ];

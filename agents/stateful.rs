@@ -5,9 +5,9 @@
 use crate::action::Action;
 use crate::agent::{Agent, Cx, Status};
 use crate::error::{Error, Result};
-use crate::host::program;
 use crate::param::values::AbsolutePath;
 use crate::params;
+use crate::promotion::{Score, set_score};
 use crate::spec::{ActionSpec, AgentSpec, Role};
 use crate::state::StateFile;
 
@@ -32,13 +32,6 @@ impl From<Params> for Stateful {
 const PROMOTED: &str = "promoted";
 const UNPROMOTED: &str = "unpromoted";
 
-/// How much the cluster should like to have the promoted instance here.
-enum Score {
-    Promoted,
-    Unpromoted,
-    None,
-}
-
 impl Stateful {
     fn state(&self, cx: &Cx<'_>) -> StateFile {
         match &self.0.state {
@@ -51,7 +44,7 @@ impl Stateful {
         Ok(self.state(cx).read()?.map(|content| content.trim().to_owned()))
     }
 
-    fn take_role(&self, cx: &Cx<'_>, role: &str, score: &Score) -> Result<()> {
+    fn take_role(&self, cx: &Cx<'_>, role: &str, score: Score) -> Result<()> {
         if self.role(cx)?.is_none() {
             return Err(Error::Failed(format!(
                 "cannot become {role}: it is not running; start it first"
@@ -61,32 +54,6 @@ impl Stateful {
         set_score(cx, score);
         Ok(())
     }
-}
-
-/// Tells Pacemaker the promotion score. Outside of a cluster there is nobody to tell, which is no failure.
-fn set_score(cx: &Cx<'_>, score: &Score) {
-    // From this feature set on, crm_attribute takes the resource from --promotion (Pacemaker 2.1).
-    let names_resource = cx
-        .environment
-        .text("OCF_RESKEY_crm_feature_set")
-        .is_none_or(|set| version(set) >= [3, 10, 0]);
-    let resource = format!("--promotion={}", cx.instance);
-    let mut arguments =
-        if names_resource { vec![resource.as_str()] } else { vec!["-l", "reboot", "--promotion"] };
-    arguments.extend(match score {
-        Score::Promoted => ["-v", "10"].as_slice(),
-        Score::Unpromoted => &["-v", "5"],
-        Score::None => &["-D"],
-    });
-    let within = cx.deadline.at_most(cx.deadline.timeout() / 2);
-    if let Err(error) = program::run(cx.environment, "crm_attribute", &arguments, &within) {
-        cx.log.debug(&error.to_string());
-    }
-}
-
-fn version(text: &str) -> [u32; 3] {
-    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
-    [(); 3].map(|()| parts.next().unwrap_or(0))
 }
 
 impl Agent for Stateful {
@@ -118,13 +85,13 @@ impl Agent for Stateful {
             ));
         }
         self.state(cx).write(UNPROMOTED)?;
-        set_score(cx, &Score::Unpromoted);
+        set_score(cx, Score::Unpromoted);
         Ok(())
     }
 
     /// Stop means stop, promoted or not.
     fn stop(&self, cx: &Cx<'_>) -> Result<()> {
-        set_score(cx, &Score::None);
+        set_score(cx, Score::None);
         self.state(cx).remove()
     }
 
@@ -143,10 +110,10 @@ impl Agent for Stateful {
     }
 
     fn promote(&self, cx: &Cx<'_>) -> Result<()> {
-        self.take_role(cx, PROMOTED, &Score::Promoted)
+        self.take_role(cx, PROMOTED, Score::Promoted)
     }
 
     fn demote(&self, cx: &Cx<'_>) -> Result<()> {
-        self.take_role(cx, UNPROMOTED, &Score::Unpromoted)
+        self.take_role(cx, UNPROMOTED, Score::Unpromoted)
     }
 }

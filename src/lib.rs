@@ -16,7 +16,9 @@ pub mod action;
 pub mod agent;
 #[path = "../agents/mod.rs"]
 pub mod agents;
+pub mod blocking;
 pub mod cli;
+pub mod connections;
 pub mod contract;
 pub mod deadline;
 pub mod demo;
@@ -27,6 +29,7 @@ pub mod host;
 pub mod log;
 pub mod mail;
 pub mod param;
+pub mod promotion;
 pub mod reach;
 pub mod render;
 pub mod runtime;

@@ -107,6 +107,12 @@ impl<'a> Log<'a> {
         }
     }
 
+    /// Who writes, as each line says.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
     /// Something is likely to surprise the administrator.
     pub fn warn(&self, message: &str) {
         self.write(Severity::Warning, message, true);

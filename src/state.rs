@@ -34,6 +34,12 @@ impl StateDirectory {
         Self { path }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file `name` in it.
     #[must_use]
     pub fn file(&self, name: &str) -> StateFile {

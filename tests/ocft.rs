@@ -162,6 +162,12 @@ fn packaged_sendarp() {
     packaged("SendArp", &[(2, everywhere), (4, local)]);
 }
 
+#[test]
+#[ignore = "needs root and the cluster packages: tests/run ocft"]
+fn packaged_portblock() {
+    packaged("portblock", &[]);
+}
+
 macro_rules! own {
     ($($test:ident $suite:literal)*) => { $(
         #[test]
@@ -182,5 +188,6 @@ own! {
     own_mailto "MailTo"
     own_sendarp "SendArp"
     own_ping "ping"
+    own_portblock "portblock"
     own_stateful "Stateful"
 }

@@ -6,6 +6,7 @@
 
 mod agent;
 mod announce;
+mod connections;
 mod deliver;
 mod demo;
 mod generate;
@@ -62,6 +63,12 @@ enum Verb {
     /// Hand over a mail that stands on stdin (an agent runs this by itself)
     #[command(hide = true)]
     Deliver(deliver::Words),
+    /// Keep a list of connections, or tickle those of one (start, stop and monitor run this by themselves)
+    #[command(hide = true)]
+    Connections {
+        #[command(subcommand)]
+        work: connections::Work,
+    },
     /// Run an agent
     #[command(external_subcommand)]
     Agent(Vec<OsString>),
@@ -100,6 +107,10 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Uninstall(words) => install::undo(&words),
         Verb::Announce(words) => announce::run(&words),
         Verb::Deliver(words) => deliver::run(&words),
+        Verb::Connections { work } => {
+            connections::run(&work);
+            Ok(())
+        }
         Verb::DemoPart(words) => demo::run_part(&words),
         Verb::Agent(_) | Verb::Demo => Ok(()),
     }

@@ -5,8 +5,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::log::Log;
 
 /// Starts this binary with other `words`, and does not wait for it. It has nothing of the caller's but `stdin`
 /// and the variables that say where messages go and where programs are.
@@ -16,18 +18,50 @@ use std::time::Duration;
 /// # Errors
 /// There can be no new process.
 pub fn leave_behind(words: &[OsString], stdin: Stdio) -> io::Result<()> {
+    command(words, stdin).spawn().map(drop)
+}
+
+/// The same for work that tells of its fate in the caller's name, and for which the caller may wait a little.
+///
+/// # Errors
+/// There can be no new process.
+pub fn leave_behind_with_log(
+    words: &[OsString],
+    log: &Log<'_>,
+    stdin: Stdio,
+) -> io::Result<Worker> {
+    command(words, stdin).env("HA_LOGTAG", log.tag()).spawn().map(Worker)
+}
+
+fn command(words: &[OsString], stdin: Stdio) -> Command {
     // The inode that runs now, even if the file was replaced by an upgrade meanwhile.
-    Command::new("/proc/self/exe")
-        .arg0("ocfbox")
-        .args(words)
-        .env_clear()
-        .envs(std::env::vars_os().filter(|(name, _)| is_kept(name)))
-        .current_dir("/")
-        .stdin(stdin)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map(drop)
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("ocfbox").args(words).current_dir("/");
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_kept(name)));
+    command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// A process that was left behind.
+#[derive(Debug)]
+pub struct Worker(Child);
+
+impl Worker {
+    /// Waits for its end, but not longer than `at_most`; whether it ended. It goes on otherwise.
+    pub fn ended_within(&mut self, at_most: Duration) -> bool {
+        let begin = Instant::now();
+        let mut pause = Duration::from_micros(500);
+        loop {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return true;
+            }
+            if begin.elapsed() >= at_most {
+                return false;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
 }
 
 /// Leaves the caller's process group, and closes what a caller left open by mistake, for whom it would stay open as

@@ -7,17 +7,15 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::MsgFlags;
 use rtnetlink::packet_core::{
     NLM_F_DUMP_INTR, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
+use super::raw::receive;
 use super::refusal::{Refusal, make_strict};
 use crate::deadline::Deadline;
 
@@ -42,23 +40,10 @@ pub(super) fn read(
     let mut datagram = Vec::with_capacity(DATAGRAM);
     while !gathered.ended {
         datagram.clear();
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        match socket.recv(&mut datagram, flags.bits()) {
-            Ok(length) if length > datagram.len() => {
-                return Err(Refusal::Broken("an answer of the kernel is too long".to_owned()));
-            }
-            Ok(_) => gathered.take_all(&datagram, wanted)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if !answers(&socket, deadline) {
-                    return Ok(None);
-                }
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                return Err(Refusal::Inconsistent);
-            }
-            Err(error) => return Err(Refusal::Broken(error.to_string())),
+        if !receive(&socket, &mut datagram, deadline)? {
+            return Ok(None);
         }
+        gathered.take_all(&datagram, wanted)?;
     }
     gathered.finish().map(Some)
 }
@@ -70,14 +55,6 @@ fn ask(question: &NetlinkMessage<RouteNetlinkMessage>) -> io::Result<Socket> {
     question.serialize(&mut bytes);
     socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
     Ok(socket)
-}
-
-/// Waits for the kernel; whether it has something before the deadline.
-fn answers(socket: &Socket, deadline: &Deadline) -> bool {
-    let left = deadline.left_with_reserve().as_millis();
-    let left = u16::try_from(left).unwrap_or(u16::MAX);
-    let mut waited = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    left > 0 && !matches!(poll(&mut waited, PollTimeout::from(left)), Ok(0))
 }
 
 /// What came of an answer so far.

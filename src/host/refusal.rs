@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use rtnetlink::packet_core::{ErrorMessage, NLM_F_ACK_TLVS};
 use rtnetlink::sys::Socket;
 
+use super::raw::attribute;
 use crate::error::Error;
 
 /// Why the kernel did not do what it was asked.
@@ -83,18 +84,9 @@ impl fmt::Display for Refusal {
 fn explanation(after_code: &[u8]) -> Option<String> {
     const HEADER: usize = 16;
     const TEXT: u16 = 1;
-    let mut rest = after_code.get(HEADER..)?;
-    while rest.len() >= 4 {
-        let length = usize::from(u16::from_ne_bytes([rest[0], rest[1]]));
-        let kind = u16::from_ne_bytes([rest[2], rest[3]]) & 0x3fff;
-        let value = rest.get(4..length)?;
-        if kind == TEXT {
-            let words: Vec<u8> = value.iter().copied().take_while(|byte| *byte != 0).collect();
-            return Some(String::from_utf8_lossy(&words).trim_end_matches('.').to_owned());
-        }
-        rest = rest.get(length.next_multiple_of(4)..)?;
-    }
-    None
+    let value = attribute(after_code.get(HEADER..)?, TEXT)?;
+    let words: Vec<u8> = value.iter().copied().take_while(|byte| *byte != 0).collect();
+    Some(String::from_utf8_lossy(&words).trim_end_matches('.').to_owned())
 }
 
 /// Makes the kernel filter what it is asked to filter, and explain what it refuses.

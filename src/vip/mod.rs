@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod compose;
+mod connections;
 mod examine;
 mod loopback;
 mod monitor;
@@ -16,6 +17,7 @@ mod start;
 mod stop;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use monitor::monitor;
@@ -65,6 +67,8 @@ pub struct Wanted {
     pub conflict_check: bool,
     /// How it is made known.
     pub announce: Announce,
+    /// What becomes of its connections.
+    pub connections: Connections,
     /// In this network namespace.
     pub namespace: Option<NamespaceName>,
 }
@@ -93,6 +97,15 @@ pub struct Announce {
     pub refresh: u32,
 }
 
+/// What becomes of connections when the address moves.
+#[derive(Clone, Debug, Default)]
+pub struct Connections {
+    /// Stop destroys the sockets that are bound to it.
+    pub destroy: bool,
+    /// The directory in which the node that has it keeps its connections for the next one.
+    pub tickle_dir: Option<PathBuf>,
+}
+
 impl Wanted {
     /// An address with all else left to the defaults.
     #[must_use]
@@ -114,6 +127,7 @@ impl Wanted {
             check_link: true,
             conflict_check: true,
             announce: Announce { count: 5, interval, background: true, refresh: 0 },
+            connections: Connections::default(),
             namespace: None,
         }
     }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::examine::{self, Place};
-use super::{Wanted, neighbours};
+use super::{Wanted, connections, neighbours};
 use crate::agent::{Cx, Status};
 use crate::error::{Error, Result};
 use crate::host::net::Net;
@@ -24,6 +24,9 @@ pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
     }
     neighbours::refuse_rival(wanted, cx, &net, &first.link)?;
     neighbours::refresh(wanted, cx, &net, &first.link);
+    if cx.interval_ms > 0 {
+        connections::save(wanted, cx);
+    }
     Ok(Status::Running)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::examine::{self, Place};
 use super::neighbours::{self, Neighbours, Rest};
 use super::select::{self, Choice};
-use super::{Wanted, compose, loopback, remove};
+use super::{Wanted, compose, connections, loopback, remove};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::address::Address;
@@ -29,6 +29,7 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
         let _lock = cx.state.lock(&wanted.key(), &cx.deadline)?;
         bring_up(wanted, cx, &net)?
     };
+    connections::tickle(wanted, cx, &net);
     // Nobody has to wait for these.
     if let Some(rest) = rest {
         rest.send(cx);

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Wanted, examine, loopback, neighbours, remove};
+use super::{Wanted, connections, examine, loopback, neighbours, remove};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::net::Net;
@@ -18,7 +18,17 @@ const TRIES: u32 = 5;
 pub fn stop(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     let Some(net) = wanted.network(cx)? else { return Ok(()) };
     let _lock = cx.state.lock(&wanted.key(), &cx.deadline)?;
-    Error::all(undo(wanted, cx, &net))
+    // Not without the address: the list that is kept is still the last one that was true.
+    if wanted.connections.tickle_dir.is_some() && is_here(wanted, &net) {
+        connections::save(wanted, cx);
+    }
+    let undone = Error::all(undo(wanted, cx, &net));
+    connections::destroy(wanted, cx, &net);
+    undone
+}
+
+fn is_here(wanted: &Wanted, net: &Net) -> bool {
+    examine::places(wanted, net, None).is_ok_and(|places| !places.is_empty())
 }
 
 /// All that stop does; what it could not do.

@@ -414,7 +414,7 @@ fn no_relay_delays_or_fails_an_action() {
     ];
     let debug = host.path("debug");
     for relay in relays {
-        let mailto = mailto(&host).param("relay", relay).param("timeout", "0.5");
+        let mailto = mailto(&host).param("relay", relay).param("timeout", "2");
         let mailto = mailto.env("HA_debug", "1").env("HA_DEBUGLOG", &debug);
         for (action, code) in [("start", 0), ("monitor", 0), ("stop", 0), ("monitor", 7)] {
             let took = mailto.run(action).code(code).took;
@@ -423,11 +423,11 @@ fn no_relay_delays_or_fails_an_action() {
         let begin = Instant::now();
         let code = i32::from(relay != relays[0]);
         mailto.env("OCF_CHECK_LEVEL", "10").run("validate-all").code(code);
-        assert!(begin.elapsed() < Duration::from_secs(4), "{relay}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(10), "{relay}: {:?}", begin.elapsed());
     }
     let told = || fs::read_to_string(&debug).unwrap_or_default();
     for words in [
-        "192.0.2.2:2503: waited for its greeting: nothing within 500ms",
+        "192.0.2.2:2503: waited for its greeting: nothing within 2s",
         "cannot reach 192.0.2.2:9: Connection refused",
         "cannot reach 198.51.100.1:25: Network is unreachable",
         "cannot reach nowhere.example.org",

@@ -6,7 +6,9 @@
 mod addresses;
 mod announcing;
 mod attrd;
+mod blocking;
 mod conflicts;
+mod connections;
 mod ethmonitor;
 mod families;
 mod faults;

@@ -5,6 +5,7 @@
 mod cluster;
 pub(crate) mod mail;
 mod network;
+mod ports;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
     MulticastMac, NamespaceName, Netmask,
 };
+pub use ports::{Network, Ports};
 
 /// The value as text, or why it cannot be.
 fn text(raw: &OsStr) -> Result<&str, String> {
