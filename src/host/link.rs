@@ -7,14 +7,16 @@ use rtnetlink::packet_route::link::{
     State,
 };
 
-/// What kind of device it is, as far as it matters where addresses belong.
+/// Of what it is a port, as far as it matters where addresses belong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LinkKind {
-    /// Addresses belong on it and not on its ports.
+pub enum PortOf {
+    /// A bond, a bridge or a team: whatever arrives at the port is theirs, and so must be the addresses.
     Aggregate,
-    /// Anything else: VLAN, macvlan, VRF, a card.
+    /// A VRF: its addresses are in a world of their own (Documentation/networking/vrf.rst).
+    Vrf,
+    /// Of nothing, or of a device that leaves addresses to its ports.
     #[default]
-    Plain,
+    Nothing,
 }
 
 /// One interface.
@@ -40,12 +42,14 @@ pub struct Link {
     pub hardware: Vec<u8>,
     /// `InfiniBand`, whose hardware addresses have 20 octets.
     pub infiniband: bool,
-    /// Aggregate or not.
-    pub kind: LinkKind,
+    /// Index of the device below it (`IFLA_LINK`): the parent of a VLAN or a macvlan.
+    pub parent: Option<u32>,
     /// Index of the device of which this one is a port.
     pub controller: Option<u32>,
-    /// It is a port of a VRF, so that its addresses are in a world of their own.
-    pub in_vrf: bool,
+    /// What kind of device that is.
+    pub port_of: PortOf,
+    /// It is a VRF itself.
+    pub is_vrf: bool,
 }
 
 impl Link {
@@ -67,16 +71,15 @@ impl Link {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Address(hardware) => link.hardware.clone_from(hardware),
+                LinkAttribute::Link(index) => link.parent = Some(*index),
                 LinkAttribute::OperState(state) => link.operstate = state.to_string(),
                 LinkAttribute::Controller(index) => link.controller = Some(*index),
                 LinkAttribute::PropList(properties) => {
                     link.alt_names = properties.iter().filter_map(alt_name).collect();
                 }
                 LinkAttribute::LinkInfo(info) => {
-                    if info.iter().any(aggregates) {
-                        link.kind = LinkKind::Aggregate;
-                    }
-                    link.in_vrf = info.contains(&LinkInfo::PortKind(InfoPortKind::Vrf));
+                    link.port_of = info.iter().find_map(port_of).unwrap_or_default();
+                    link.is_vrf = info.contains(&LinkInfo::Kind(InfoKind::Vrf));
                 }
                 _ => {}
             }
@@ -90,10 +93,13 @@ impl Link {
         self.name == name || self.alt_names.iter().any(|alt| alt == name)
     }
 
-    /// The VRF to which it belongs, if any.
+    /// The VRF to which its addresses belong, if any: its own ones to a VRF itself.
     #[must_use]
     pub fn vrf(&self) -> Option<u32> {
-        self.controller.filter(|_| self.in_vrf)
+        if self.is_vrf {
+            return Some(self.index);
+        }
+        self.controller.filter(|_| self.port_of == PortOf::Vrf)
     }
 
     /// Why no packet leaves through it; none if it works as far as the kernel knows.
@@ -128,10 +134,12 @@ fn alt_name(property: &Prop) -> Option<String> {
     }
 }
 
-fn aggregates(info: &LinkInfo) -> bool {
-    match info {
-        LinkInfo::Kind(InfoKind::Bond | InfoKind::Bridge) => true,
-        LinkInfo::Kind(InfoKind::Other(kind)) => kind == "team",
-        _ => false,
-    }
+fn port_of(info: &LinkInfo) -> Option<PortOf> {
+    let LinkInfo::PortKind(kind) = info else { return None };
+    Some(match kind {
+        InfoPortKind::Bond | InfoPortKind::Bridge | InfoPortKind::Team => PortOf::Aggregate,
+        InfoPortKind::Vrf => PortOf::Vrf,
+        // An internal port of Open vSwitch is the host's own interface.
+        _ => PortOf::Nothing,
+    })
 }
