@@ -21,7 +21,8 @@ impl Kernel {
         if !home.exists() {
             fetch(&home)?;
         }
-        Self::below(&home).ok_or_else(|| format!("there is no kernel in {home:?}; remove it"))
+        Self::below(&home)
+            .ok_or_else(|| format!("there is no kernel in {}; remove it", home.display()))
     }
 
     fn below(home: &Path) -> Option<Self> {
@@ -81,7 +82,7 @@ fn plain(path: &Path) -> Result<Vec<u8>, String> {
     if path.extension().is_some_and(|extension| extension == "xz") {
         return done(Command::new("xz").arg("-dc").arg(path)).map(|output| output.stdout);
     }
-    fs::read(path).map_err(|error| format!("{path:?}: {error}"))
+    fs::read(path).map_err(at(path))
 }
 
 /// What stands behind `depends=` in the module's own description.
@@ -98,18 +99,18 @@ fn dependencies(module: &[u8]) -> Vec<String> {
 fn fetch(home: &Path) -> Result<(), String> {
     let place = home.with_extension("new");
     let _ = fs::remove_dir_all(&place);
-    fs::create_dir_all(&place).map_err(|error| format!("{place:?}: {error}"))?;
+    fs::create_dir_all(&place).map_err(at(&place))?;
     download(&place).or_else(|_| {
         // The lists may be older than the archive, or missing. Only root can renew them.
         let _ = done(Command::new("apt-get").args(["update", "-q"]));
         download(&place)
     })?;
-    let files = fs::read_dir(&place).map_err(|error| format!("{place:?}: {error}"))?;
+    let files = fs::read_dir(&place).map_err(at(&place))?;
     let package = files.flatten().map(|entry| entry.path()).next();
     let package = package.ok_or("apt-get downloaded nothing")?;
     done(Command::new("dpkg").arg("-x").arg(&package).arg(&place))?;
     let _ = fs::remove_file(package);
-    fs::rename(&place, home).map_err(|error| format!("{home:?}: {error}"))
+    fs::rename(&place, home).map_err(at(home))
 }
 
 fn download(place: &Path) -> Result<(), String> {
@@ -135,4 +136,9 @@ fn done(command: &mut Command) -> Result<Output, String> {
         return Ok(output);
     }
     Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+/// An error with the path where it happened.
+pub fn at(path: &Path) -> impl Fn(std::io::Error) -> String {
+    move |error| format!("{}: {error}", path.display())
 }

@@ -122,11 +122,19 @@ vlan() {
 pull() { ip -n switch link set "$1" down; }
 plug() { ip -n switch link set "$1" up; }
 
+active_is() { [ "$(cat /sys/class/net/bond0/bonding/active_slave)" = "$1" ]; }
+ports_up() { [ "$(grep -A 1 '^Slave Interface' /proc/net/bonding/bond0 | grep -c 'MII Status: up')" = "$1" ]; }
+
+# heard NAMESPACE INTERFACE FILTER: a packet that the filter takes arrives within 5 seconds.
+heard() { timeout 5 /usr/bin/ip netns exec "$1" tcpdump -Z root -i "$2" -n -c 1 -Q in "$3"; }
+
 # The client reaches an address.
 reaches() { ip netns exec client ping -c 1 -W 1 "$1"; }
 
 # The hardware address that the client knows for an address.
 known() { ip -n client neigh show "$1" | awk '{ for (i = 1; i < NF; i++) if ($i == "lladdr") print $(i + 1) }'; }
+
+client_knows() { reaches "$1" && [ "$(known "$1")" = "$2" ]; }
 
 # Through which port the switch sends to a hardware address.
 port_to() { ip netns exec switch bridge fdb show br br0 | awk -v mac="$1" '$1 == mac && !/permanent/ { print $3 }' | head -n 1; }

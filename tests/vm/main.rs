@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "libtest shows what a case printed")]
 
 mod archive;
+mod contents;
 mod guest;
 mod kernel;
 
@@ -41,5 +42,20 @@ macro_rules! cases {
 }
 
 cases! {
+    address_of_a_vrf_itself
     address_on_a_bond
+    address_on_a_dummy
+    address_on_a_lacp_bond
+    address_on_a_macvlan
+    address_on_a_round_robin_bond
+    address_on_a_vlan
+    address_on_an_ipvlan
+    announcements_over_a_bond
+    bond_in_a_vrf
+    bond_that_is_down
+    choice_of_the_interface
+    ipv6_on_a_bond_and_its_vlan
+    port_of_a_bond_or_bridge
+    same_address_in_two_vrfs
+    vrf_needs_nic
 }
