@@ -4,9 +4,11 @@
 
 mod delay;
 mod dummy;
+mod ethmonitor;
 mod ipaddr;
 mod ipaddr2;
 mod ipv6addr;
+mod ping;
 mod stateful;
 
 use crate::agent::Entry;
@@ -15,9 +17,11 @@ use crate::agent::Entry;
 pub const ALL: &[Entry] = &[
     Entry::of::<delay::Delay>(),
     Entry::of::<dummy::Dummy>(),
+    Entry::of::<ethmonitor::EthMonitor>(),
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
     Entry::of::<ipv6addr::Ipv6Addr>(),
+    Entry::of::<ping::Ping>(),
     Entry::of::<stateful::Stateful>(),
 ];
 

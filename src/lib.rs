@@ -26,6 +26,7 @@ pub mod haresources;
 pub mod host;
 pub mod log;
 pub mod param;
+pub mod reach;
 pub mod render;
 pub mod runtime;
 pub mod spec;

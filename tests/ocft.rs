@@ -161,8 +161,10 @@ macro_rules! own {
 own! {
     own_delay "Delay"
     own_dummy "Dummy"
+    own_ethmonitor "ethmonitor"
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"
     own_ipv6addr "IPv6addr"
+    own_ping "ping"
     own_stateful "Stateful"
 }

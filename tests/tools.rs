@@ -4,6 +4,7 @@
 
 mod sandbox;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use sandbox::{PROVIDERS, Run, Sandbox, names, run};
@@ -183,20 +184,28 @@ fn pcs_refuses_the_same_address_twice() {
 }
 
 /// The parameters that ocf-tester gives to each agent.
-const TESTED_WITH: [(&str, &[&str]); 6] = [
+const TESTED_WITH: [(&str, &[&str]); 8] = [
     ("Delay", &["startdelay=0.1", "stopdelay=0.1", "mondelay=0.1"]),
     ("Dummy", &["fake=something"]),
+    ("ethmonitor", &["interface=eth0", "link_status_only=true"]),
     ("IPaddr", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPaddr2", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPv6addr", &["ipv6addr=2001:db8::10", "nic=eth0", "cidr_netmask=64"]),
+    ("ping", &["host_list=127.0.0.1", "attempts=2"]),
     ("Stateful", &[]),
 ];
+
+/// In the place of a cluster, which these tests have none of, for the agents that set node attributes.
+const ATTRD_UPDATER: &str = "#!/bin/sh\n";
 
 #[test]
 #[ignore = "needs root and the cluster packages: tests/run tools"]
 fn ocf_tester_passes() {
     assert_eq!(TESTED_WITH.map(|(name, _)| name).to_vec(), names().collect::<Vec<_>>());
     with_agents(&["ocf-tester", "xmllint"], |sandbox| {
+        let stand_in = sandbox.programs.join("attrd_updater");
+        std::fs::write(&stand_in, ATTRD_UPDATER).unwrap();
+        std::fs::set_permissions(&stand_in, PermissionsExt::from_mode(0o755)).unwrap();
         for (name, parameters) in TESTED_WITH {
             let mut words = vec!["-n", "test"];
             words.extend(parameters.iter().flat_map(|parameter| ["-o", parameter]));

@@ -86,9 +86,9 @@ pub fn announced(frame: &[u8], ip: Ipv4Addr) -> Option<Mac> {
 
 /// How to ask: when the questions go out, and when asking ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Patience<'a> {
     /// Times of the questions, from the beginning.
-    pub questions: &'static [Duration],
+    pub questions: &'a [Duration],
     /// Time of the end.
     pub end: Duration,
 }
@@ -105,16 +105,9 @@ pub fn who_has(
     mac: Mac,
     ip: Ipv4Addr,
     is_ours: &mut dyn FnMut(&Mac) -> bool,
-    patience: &Patience,
+    patience: &Patience<'_>,
 ) -> io::Result<Option<Mac>> {
-    let probe = Packet {
-        operation: REQUEST,
-        sender_mac: mac,
-        sender_ip: Ipv4Addr::UNSPECIFIED,
-        target_mac: [0; 6],
-        target_ip: ip,
-    };
-    let frame = probe.broadcast_frame();
+    let frame = probe(mac, ip).broadcast_frame();
     let begin = Instant::now();
     let mut questions = patience.questions.iter().peekable();
     let mut buffer = [0; 128];
@@ -138,6 +131,56 @@ pub fn who_has(
             trace_answer!("{} has {ip}", text(&packet.sender_mac));
             return Ok(Some(packet.sender_mac));
         }
+    }
+}
+
+/// Asks for all of `ips` at once: the first one that somebody has, or none if nobody answered.
+///
+/// The questions name no sender, as probes do, so that they change nobody's cache.
+///
+/// # Errors
+/// The questions could not be asked.
+pub fn first_to_answer(
+    socket: &PacketSocket,
+    mac: Mac,
+    ips: &[Ipv4Addr],
+    patience: &Patience<'_>,
+) -> io::Result<Option<Ipv4Addr>> {
+    let begin = Instant::now();
+    let mut questions = patience.questions.iter().peekable();
+    let mut buffer = [0; 128];
+    trace_ask!("ARP probes for {ips:?}");
+    loop {
+        let elapsed = begin.elapsed();
+        if elapsed >= patience.end {
+            trace_answer!("nobody answers");
+            return Ok(None);
+        }
+        if questions.next_if(|at| **at <= elapsed).is_some() {
+            for ip in ips {
+                socket.send(&probe(mac, *ip).broadcast_frame())?;
+            }
+        }
+        let wake = questions.peek().map_or(patience.end, |at| **at);
+        let received = socket.receive(&mut buffer, wake.saturating_sub(elapsed))?;
+        if let Some(packet) = received.and_then(|length| Packet::read(buffer.get(..length)?))
+            && packet.sender_mac != mac
+            && ips.contains(&packet.sender_ip)
+        {
+            trace_answer!("{} answers", packet.sender_ip);
+            return Ok(Some(packet.sender_ip));
+        }
+    }
+}
+
+/// The question who has `ip`, from nobody (RFC 5227, 1.1, "ARP Probe").
+fn probe(mac: Mac, ip: Ipv4Addr) -> Packet {
+    Packet {
+        operation: REQUEST,
+        sender_mac: mac,
+        sender_ip: Ipv4Addr::UNSPECIFIED,
+        target_mac: [0; 6],
+        target_ip: ip,
     }
 }
 

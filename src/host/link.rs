@@ -3,9 +3,14 @@
 #![forbid(unsafe_code)]
 
 use rtnetlink::packet_route::link::{
-    InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
-    State,
+    InfoBondPort, InfoKind, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
+    LinkLayerType, LinkMessage, MiiStatus, Prop, State,
 };
+
+use super::net::Net;
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::param::values::InterfaceName;
 
 /// Of what it is a port, as far as it matters where addresses belong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +53,8 @@ pub struct Link {
     pub controller: Option<u32>,
     /// What kind of device that is.
     pub port_of: PortOf,
+    /// It is a port of a bond that does not use it, for it failed the bond's own test of the link.
+    pub rejected: bool,
     /// It is a VRF itself.
     pub is_vrf: bool,
 }
@@ -79,6 +86,7 @@ impl Link {
                 }
                 LinkAttribute::LinkInfo(info) => {
                     link.port_of = info.iter().find_map(port_of).unwrap_or_default();
+                    link.rejected = info.iter().any(rejects);
                     link.is_vrf = info.contains(&LinkInfo::Kind(InfoKind::Vrf));
                 }
                 _ => {}
@@ -100,6 +108,16 @@ impl Link {
             return Some(self.index);
         }
         self.controller.filter(|_| self.port_of == PortOf::Vrf)
+    }
+
+    /// Megabits a second, as the driver says; none if it does not know. That of a bond is the sum of its ports'.
+    #[must_use]
+    pub fn speed(&self) -> Option<u64> {
+        let path = std::path::Path::new("/sys/class/net").join(&self.name).join("speed");
+        let speed = std::fs::read_to_string(path).ok()?.trim_end().parse::<i64>().ok()?;
+        crate::trace_answer!("{} has {speed} Mbit/s", self.name);
+        // Unknown is -1, which some drivers write without its sign.
+        u64::try_from(speed).ok().filter(|speed| *speed > 0 && *speed < u64::from(u32::MAX))
     }
 
     /// Why no packet leaves through it; none if it works as far as the kernel knows.
@@ -125,6 +143,28 @@ impl Link {
             [State::Dormant, State::Testing].iter().any(|state| state.to_string() == *operstate);
         closed.then(|| format!("{name} has a link that is not open yet (state {operstate})"))
     }
+}
+
+/// Looks whether there is an interface of that name.
+///
+/// # Errors
+/// There is none, which is wrong on this host only.
+pub fn require(name: &InterfaceName, deadline: Deadline) -> Result<Link> {
+    let name = name.as_str();
+    Net::open(deadline)?.link_named(name)?.ok_or_else(|| {
+        Error::Local(format!(
+            "there is no interface {name} on this host; `ip link` lists those that are"
+        ))
+    })
+}
+
+/// A bond that tests its ports by ARP rejects one that has a carrier and hears nobody
+/// (Documentation/networking/bonding.rst, `arp_interval`).
+fn rejects(info: &LinkInfo) -> bool {
+    let LinkInfo::PortData(InfoPortData::BondPort(about)) = info else { return false };
+    about
+        .iter()
+        .any(|fact| matches!(fact, InfoBondPort::MiiStatus(status) if *status != MiiStatus::Up))
 }
 
 fn alt_name(property: &Prop) -> Option<String> {

@@ -63,6 +63,29 @@ impl Net {
         self.one_link(message, &format!("get interface number {index}"))
     }
 
+    /// How many packets an interface has received; none if it is gone.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn received_packets(&self, index: u32) -> Result<Option<u64>> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        let what = format!("get the counters of interface number {index}");
+        match self.netlink.get(&what, RouteNetlinkMessage::GetLink(message), &self.deadline) {
+            Ok(Some(RouteNetlinkMessage::NewLink(found))) => {
+                Ok(found.attributes.iter().find_map(|attribute| match attribute {
+                    LinkAttribute::Stats64(counters) => Some(counters.rx_packets),
+                    _ => None,
+                }))
+            }
+            Ok(_) => {
+                Err(Error::Failed(format!("cannot {what}: the kernel's answer cannot be read")))
+            }
+            Err(refusal) if refusal.errno() == Some(Errno::ENODEV) => Ok(None),
+            Err(refusal) => Err(refusal.doing(&what)),
+        }
+    }
+
     fn one_link(&self, mut message: LinkMessage, what: &str) -> Result<Option<Link>> {
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         match self.netlink.get(what, RouteNetlinkMessage::GetLink(message), &self.deadline) {

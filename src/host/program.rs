@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 
 use crate::deadline::Deadline;
 use crate::environment::Environment;
@@ -26,8 +26,7 @@ pub fn run(
     deadline: &Deadline,
 ) -> Result<()> {
     let what = format!("{name} {}", arguments.join(" "));
-    // ocf-tester plays a host without any program (`have_binary` of the shell agents).
-    if environment.is_true("OCF_TESTER_FAIL_HAVE_BINARY") {
+    if is_hidden(environment) {
         return Err(missing(name));
     }
     trace_ask!("run {what}");
@@ -53,6 +52,23 @@ pub fn run(
         Some(status) => Err(Error::Failed(format!("{what} failed: {status}"))),
         None => Err(deadline.missed(&what)),
     }
+}
+
+/// Looks whether a program is on the path, without running it.
+///
+/// # Errors
+/// It is not installed.
+pub fn require(environment: &Environment, name: &str) -> Result<()> {
+    let path = search_path();
+    let mut places = std::env::split_paths(&path).map(|directory| directory.join(name));
+    let found = !is_hidden(environment)
+        && places.any(|file| file.is_file() && access(&file, AccessFlags::X_OK).is_ok());
+    if found { Ok(()) } else { Err(missing(name)) }
+}
+
+/// ocf-tester plays a host without any program (`have_binary` of the shell agents).
+fn is_hidden(environment: &Environment) -> bool {
+    environment.is_true("OCF_TESTER_FAIL_HAVE_BINARY")
 }
 
 trait InGroup {
@@ -130,5 +146,14 @@ mod tests {
         let error =
             run(&environment, "true", &[], &Deadline::after(Duration::from_secs(5))).unwrap_err();
         assert_eq!(error.code().number(), 5);
+        assert_eq!(require(&environment, "true").unwrap_err().code().number(), 5);
+    }
+
+    #[test]
+    fn a_program_is_found_without_running_it() {
+        let environment = Environment::default();
+        require(&environment, "false").unwrap();
+        require(&environment, "no-such-program").unwrap_err();
+        require(&environment, "../../etc/passwd").unwrap_err();
     }
 }

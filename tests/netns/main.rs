@@ -5,9 +5,11 @@
 
 mod addresses;
 mod announcing;
+mod attrd;
 mod conflicts;
 mod families;
 mod faults;
 mod links;
 mod random;
+mod reachability;
 mod support;
