@@ -25,7 +25,8 @@ impl Net {
     pub fn neighbours(&self, index: u32) -> Result<Vec<Ipv4Addr>> {
         let mut message = NeighbourMessage::default();
         message.header.family = AddressFamily::Inet;
-        message.header.ifindex = index;
+        // In the attribute and not in the header, where strict checking wants none.
+        message.attributes.push(NeighbourAttribute::IfIndex(index));
         let found = self.dump("list neighbours", RouteNetlinkMessage::GetNeighbour(message))?;
         let mut known: Vec<(bool, u32, Ipv4Addr)> = found
             .iter()
