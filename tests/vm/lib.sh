@@ -139,4 +139,34 @@ client_knows() { reaches "$1" && [ "$(known "$1")" = "$2" ]; }
 # Through which port the switch sends to a hardware address.
 port_to() { ip netns exec switch bridge fdb show br br0 | awk -v mac="$1" '$1 == mac && !/permanent/ { print $3 }' | head -n 1; }
 
+# attrd: a stand-in for the program that gives attributes to Pacemaker.
+attrd() {
+  mkdir -p /tmp/bin /tmp/attributes
+  cat >/tmp/bin/attrd_updater <<'END'
+#!/bin/sh -eu
+delete=
+while [ $# -gt 0 ]; do
+  case $1 in
+    -n) name=$2; shift ;;
+    -v | -B) value=$2; shift ;;
+    -d) shift ;;
+    -D) delete=yes ;;
+  esac
+  shift
+done
+if [ "$delete" ]; then rm -f "/tmp/attributes/$name"; else echo "$value" >"/tmp/attributes/$name"; fi
+END
+  chmod +x /tmp/bin/attrd_updater
+}
+
+attribute() { cat "/tmp/attributes/$1" 2>/dev/null || echo none; }
+
+# worth VALUE ATTRIBUTE AGENT PARAMETERS...: a monitor is 0 and gives the attribute this value.
+worth() {
+  worth=$1 attribute=$2
+  shift 2
+  ocf 0 "$1" monitor $2
+  same "$attribute" "$(attribute "$attribute")" "$worth"
+}
+
 . "/cases/$1.sh"

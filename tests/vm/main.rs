@@ -54,6 +54,11 @@ cases! {
     bond_in_a_vrf
     bond_that_is_down
     choice_of_the_interface
+    ethmonitor_asks_over_a_bond
+    ethmonitor_of_a_bond
+    ethmonitor_of_a_bonds_speed
+    ethmonitor_of_a_vlan_and_a_dummy
+    ethmonitor_of_ports_that_hear_nobody
     ipv6_on_a_bond_and_its_vlan
     port_of_a_bond_or_bridge
     same_address_in_two_vrfs
