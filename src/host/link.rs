@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 use rtnetlink::packet_route::link::{
-    InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop,
-    State,
+    InfoData, InfoKind, InfoMacVlan, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
+    LinkLayerType, LinkMessage, Prop, State,
 };
+
+use super::macvlan::Mode;
 
 /// What kind of device it is, as far as it matters where addresses belong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,14 @@ pub struct Link {
     pub no_neighbours: bool,
     /// Hardware address as it is now.
     pub hardware: Vec<u8>,
+    /// Hardware address that the maker gave it (`IFLA_PERM_ADDRESS`); empty where there is none.
+    pub permanent: Vec<u8>,
+    /// What `ip link set alias` says of it.
+    pub alias: Option<String>,
+    /// Index of the device below it, on whose cable it is: the parent of a VLAN or a macvlan.
+    pub parent: Option<u32>,
+    /// For a macvlan, which frames it sees.
+    pub macvlan: Option<Mode>,
     /// `InfiniBand`, whose hardware addresses have 20 octets.
     pub infiniband: bool,
     /// Aggregate or not.
@@ -63,10 +73,14 @@ impl Link {
             infiniband: message.header.link_layer_type == LinkLayerType::Infiniband,
             ..Self::default()
         };
+        let mut stacked = false;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Address(hardware) => link.hardware.clone_from(hardware),
+                LinkAttribute::PermAddress(hardware) => link.permanent.clone_from(hardware),
+                LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
+                LinkAttribute::Link(index) => link.parent = Some(*index),
                 LinkAttribute::OperState(state) => link.operstate = state.to_string(),
                 LinkAttribute::Controller(index) => link.controller = Some(*index),
                 LinkAttribute::PropList(properties) => {
@@ -76,11 +90,15 @@ impl Link {
                     if info.iter().any(aggregates) {
                         link.kind = LinkKind::Aggregate;
                     }
+                    stacked = info.iter().any(shares_a_cable);
+                    link.macvlan = info.iter().find_map(macvlan_mode);
                     link.in_vrf = info.contains(&LinkInfo::PortKind(InfoPortKind::Vrf));
                 }
                 _ => {}
             }
         }
+        // The same attribute tells of the other end of a veth pair, which is not below this one.
+        link.parent = link.parent.filter(|_| stacked);
         link
     }
 
@@ -134,4 +152,25 @@ fn aggregates(info: &LinkInfo) -> bool {
         LinkInfo::Kind(InfoKind::Other(kind)) => kind == "team",
         _ => false,
     }
+}
+
+fn shares_a_cable(info: &LinkInfo) -> bool {
+    let LinkInfo::Kind(kind) = info else { return false };
+    let kinds = [
+        InfoKind::Vlan,
+        InfoKind::MacVlan,
+        InfoKind::MacVtap,
+        InfoKind::IpVlan,
+        InfoKind::IpVtap,
+        InfoKind::MacSec,
+    ];
+    kinds.contains(kind)
+}
+
+fn macvlan_mode(info: &LinkInfo) -> Option<Mode> {
+    let LinkInfo::Data(InfoData::MacVlan(data)) = info else { return None };
+    data.iter().find_map(|item| match item {
+        InfoMacVlan::Mode(mode) => Some(Mode::of(*mode)),
+        _ => None,
+    })
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ethernet;
 mod network;
 
 use std::ffi::{OsStr, OsString};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use super::{Kind, Value, quoted};
 
+pub use ethernet::{AddressList, ListedAddress, NewInterfaceName, UnicastMac};
 pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
     MulticastMac, NamespaceName, Netmask,
