@@ -7,6 +7,7 @@ mod dummy;
 mod ipaddr;
 mod ipaddr2;
 mod ipv6addr;
+mod macaddr;
 mod stateful;
 
 use crate::agent::Entry;
@@ -18,6 +19,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
     Entry::of::<ipv6addr::Ipv6Addr>(),
+    Entry::of::<macaddr::MacAddr>(),
     Entry::of::<stateful::Stateful>(),
 ];
 
