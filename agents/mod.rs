@@ -8,6 +8,7 @@ mod ethmonitor;
 mod ipaddr;
 mod ipaddr2;
 mod ipv6addr;
+mod macaddr;
 mod ping;
 mod stateful;
 
@@ -21,6 +22,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
     Entry::of::<ipv6addr::Ipv6Addr>(),
+    Entry::of::<macaddr::MacAddr>(),
     Entry::of::<ping::Ping>(),
     Entry::of::<stateful::Stateful>(),
 ];

@@ -214,7 +214,11 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
 
 fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
     for param in required.iter().filter(|param| param.name != except) {
-        let value = if param.name == "ipv6addr" { "2001:db8::10" } else { "192.0.2.10" };
+        let value = match param.name {
+            "ipv6addr" => "2001:db8::10",
+            "mac" => "02:00:00:00:00:01",
+            _ => "192.0.2.10",
+        };
         call.env(format!("OCF_RESKEY_{}", param.name), value);
     }
 }
@@ -271,12 +275,15 @@ fn missing_and_empty_required_parameters_are_named() {
     let directory = tempfile::tempdir().unwrap();
     for entry in agents::ALL {
         let name = entry.described.agent.name;
-        for param in entry.described.params.iter().filter(|param| param.required) {
+        let required: Vec<&ParamSpec> =
+            entry.described.params.iter().filter(|param| param.required).collect();
+        for param in &required {
             for empty in [false, true] {
                 for (action, code) in
                     [("start", 6), ("validate-all", 6), ("monitor", 7), ("stop", 0)]
                 {
                     let mut call = agent(directory.path(), name);
+                    given(&mut call, &required, param.name);
                     if empty {
                         call.env(format!("OCF_RESKEY_{}", param.name), "");
                     }

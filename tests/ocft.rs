@@ -165,6 +165,7 @@ own! {
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"
     own_ipv6addr "IPv6addr"
+    own_macaddr "MACaddr"
     own_ping "ping"
     own_stateful "Stateful"
 }

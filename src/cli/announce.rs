@@ -2,17 +2,16 @@
 
 #![forbid(unsafe_code)]
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::host::announce::Announcement;
+use crate::host::announce::{Announcement, Subject};
 use crate::host::detached;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Words {
-    /// The address
-    ip: IpAddr,
+    /// The IP or hardware address
+    subject: Subject,
     /// Number of its interface
     index: u32,
     /// How many announcements, the first one included
@@ -24,7 +23,7 @@ pub(super) struct Words {
 pub(super) fn run(words: &Words) -> Result<()> {
     detached::settle();
     let announcement = Announcement {
-        ip: words.ip,
+        subject: words.subject,
         index: words.index,
         count: words.count,
         interval: Duration::from_millis(words.interval),

@@ -1,12 +1,14 @@
-//! Telling the network where an address is now.
+//! Telling the network where an address is now: an IP address to its neighbours, a hardware address to the switches.
 //!
 //! The first announcement goes out before start returns. The rest is sent by a process of its own that holds nothing of
 //! the caller's open, is known by no file, and before each packet looks whether the address is still there.
 
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::net::IpAddr;
 use std::process::Stdio;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::arp::{self, Mac};
@@ -15,16 +17,56 @@ use super::link::Link;
 use super::ndisc;
 use super::net::Net;
 use super::packet::PacketSocket;
-use super::sysctl;
+use super::{rarp, sysctl};
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
+use crate::param::Value;
+use crate::param::values::UnicastMac;
 use crate::trace_ask;
+
+/// What can be announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An IP address, at the hardware address that its interface has.
+    Ip(IpAddr),
+    /// A hardware address, at the switch port that its interface is plugged into.
+    Hardware(UnicastMac),
+}
+
+impl Subject {
+    /// Whether it is still there.
+    fn is_on(self, index: u32, net: &Net) -> Result<bool> {
+        Ok(match self {
+            Self::Ip(ip) => !net.places_of(ip, Some(index))?.is_empty(),
+            Self::Hardware(mac) => {
+                net.link(index)?.is_some_and(|link| link.hardware == mac.octets())
+            }
+        })
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Hardware(mac) => mac.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        word.parse().map(Self::Ip).or_else(|_| UnicastMac::parse(word.as_ref()).map(Self::Hardware))
+    }
+}
 
 /// An address to announce, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announcement {
     /// The address.
-    pub ip: IpAddr,
+    pub subject: Subject,
     /// Number of its interface.
     pub index: u32,
     /// How many times.
@@ -42,22 +84,23 @@ impl Announcement {
         let Some(link) = net.link(self.index)? else {
             return Err(Error::Failed(format!(
                 "cannot announce {}: its interface is gone",
-                self.ip
+                self.subject
             )));
         };
         let mac = ethernet(&link)?;
-        trace_ask!("announce {} at {} on {}", self.ip, arp::text(&mac), link.name);
-        let sent = match self.ip {
-            IpAddr::V4(ip) => {
+        trace_ask!("announce {} at {} on {}", self.subject, arp::text(&mac), link.name);
+        let sent = match self.subject {
+            Subject::Hardware(mac) => socket.send(&rarp::here_is(mac.octets())),
+            Subject::Ip(IpAddr::V4(ip)) => {
                 arp::announcement(mac, ip).iter().try_for_each(|frame| socket.send(frame))
             }
-            IpAddr::V6(ip) => {
+            Subject::Ip(IpAddr::V6(ip)) => {
                 let forwards = sysctl::read(&["ipv6", "conf", &link.name, "forwarding"]);
                 let router = forwards.is_some_and(|value| value != "0");
                 socket.send(&ndisc::announcement(mac, ip, router))
             }
         };
-        sent.doing(|| format!("announce {} on {}", self.ip, link.name))
+        sent.doing(|| format!("announce {} on {}", self.subject, link.name))
     }
 
     /// The announcements after the first, each after a pause and a look; ends when the address is gone.
@@ -65,7 +108,7 @@ impl Announcement {
     /// # Errors
     /// A packet could not be sent, or the kernel could not be asked.
     pub fn rest(&self) -> Result<()> {
-        let socket = socket(self.index, self.ip)?;
+        let socket = socket(self.index, self.subject)?;
         for _ in 1..self.count {
             if !self.pause()? {
                 return Ok(());
@@ -101,7 +144,7 @@ impl Announcement {
             let slice = left.min(Duration::from_secs(1));
             std::thread::sleep(slice);
             left = left.saturating_sub(slice);
-            if network()?.places_of(self.ip, Some(self.index))?.is_empty() {
+            if !self.subject.is_on(self.index, &network()?)? {
                 return Ok(false);
             }
             if left.is_zero() {
@@ -123,13 +166,13 @@ impl Announcement {
         }
         let words = [
             "announce".to_owned(),
-            self.ip.to_string(),
+            self.subject.to_string(),
             self.index.to_string(),
             self.count.to_string(),
             self.interval.as_millis().to_string(),
         ];
         detached::leave_behind(&words, Stdio::from(socket))
-            .doing(|| format!("start the process that goes on announcing {}", self.ip))
+            .doing(|| format!("start the process that goes on announcing {}", self.subject))
     }
 }
 
@@ -138,15 +181,15 @@ fn network() -> Result<Net> {
     Net::open(Deadline::after(Duration::from_secs(5)))
 }
 
-/// A socket for the announcements of `ip`, and for ARP also for questions and their answers.
+/// A socket for the announcements of `subject`, and for ARP also for questions and their answers.
 ///
 /// # Errors
 /// A privilege is missing, or the interface is gone.
-pub fn socket(index: u32, ip: IpAddr) -> Result<PacketSocket> {
-    // Nothing is listened to for IPv6: with no type the socket receives nothing, and the frame names its own.
-    let ethertype = if ip.is_ipv4() { arp::ETHERTYPE } else { 0 };
+pub fn socket(index: u32, subject: Subject) -> Result<PacketSocket> {
+    // Nothing else is listened to: with no type the socket receives nothing, and a frame names its own.
+    let ethertype = if matches!(subject, Subject::Ip(IpAddr::V4(_))) { arp::ETHERTYPE } else { 0 };
     PacketSocket::bind(index, ethertype)
-        .doing(|| format!("open a packet socket on interface number {index} to announce {ip}"))
+        .doing(|| format!("open a packet socket on interface number {index} to announce {subject}"))
 }
 
 /// The six octets of the interface's hardware address.
@@ -172,6 +215,14 @@ pub fn ethernet(link: &Link) -> Result<Mac> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_is_what_it_is_written_as() {
+        for word in ["192.0.2.10", "2001:db8::10", "02:00:00:00:00:01"] {
+            assert_eq!(word.parse::<Subject>().unwrap().to_string(), word);
+        }
+        "eth0".parse::<Subject>().unwrap_err();
+    }
 
     #[test]
     fn hardware_addresses_that_cannot_be_announced_are_refused_with_a_reason() {

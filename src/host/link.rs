@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use rtnetlink::packet_route::link::{
-    InfoBondPort, InfoKind, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
-    LinkLayerType, LinkMessage, MiiStatus, Prop, State,
+    InfoBondPort, InfoData, InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, LinkAttribute,
+    LinkFlags, LinkInfo, LinkLayerType, LinkMessage, MiiStatus, Prop, State,
 };
 
+use super::macvlan::Mode;
 use super::net::Net;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
@@ -45,10 +46,16 @@ pub struct Link {
     pub no_neighbours: bool,
     /// Hardware address as it is now.
     pub hardware: Vec<u8>,
+    /// Hardware address that the maker gave it (`IFLA_PERM_ADDRESS`); empty where there is none.
+    pub permanent: Vec<u8>,
+    /// What `ip link set alias` says of it.
+    pub alias: Option<String>,
+    /// Index of the device below it, on whose cable it is: the parent of a VLAN or a macvlan.
+    pub parent: Option<u32>,
+    /// For a macvlan, which frames it sees.
+    pub macvlan: Option<Mode>,
     /// `InfiniBand`, whose hardware addresses have 20 octets.
     pub infiniband: bool,
-    /// Index of the device below it (`IFLA_LINK`): the parent of a VLAN or a macvlan.
-    pub parent: Option<u32>,
     /// Index of the device of which this one is a port.
     pub controller: Option<u32>,
     /// What kind of device that is.
@@ -74,10 +81,13 @@ impl Link {
             infiniband: message.header.link_layer_type == LinkLayerType::Infiniband,
             ..Self::default()
         };
+        let mut stacked = false;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Address(hardware) => link.hardware.clone_from(hardware),
+                LinkAttribute::PermAddress(hardware) => link.permanent.clone_from(hardware),
+                LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
                 LinkAttribute::Link(index) => link.parent = Some(*index),
                 LinkAttribute::OperState(state) => link.operstate = state.to_string(),
                 LinkAttribute::Controller(index) => link.controller = Some(*index),
@@ -88,10 +98,14 @@ impl Link {
                     link.port_of = info.iter().find_map(port_of).unwrap_or_default();
                     link.rejected = info.iter().any(rejects);
                     link.is_vrf = info.contains(&LinkInfo::Kind(InfoKind::Vrf));
+                    stacked = info.iter().any(shares_a_cable);
+                    link.macvlan = info.iter().find_map(macvlan_mode);
                 }
                 _ => {}
             }
         }
+        // The same attribute tells of the other end of a veth pair, which is not below this one.
+        link.parent = link.parent.filter(|_| stacked);
         link
     }
 
@@ -181,5 +195,26 @@ fn port_of(info: &LinkInfo) -> Option<PortOf> {
         InfoPortKind::Vrf => PortOf::Vrf,
         // An internal port of Open vSwitch is the host's own interface.
         _ => PortOf::Nothing,
+    })
+}
+
+fn shares_a_cable(info: &LinkInfo) -> bool {
+    let LinkInfo::Kind(kind) = info else { return false };
+    let kinds = [
+        InfoKind::Vlan,
+        InfoKind::MacVlan,
+        InfoKind::MacVtap,
+        InfoKind::IpVlan,
+        InfoKind::IpVtap,
+        InfoKind::MacSec,
+    ];
+    kinds.contains(kind)
+}
+
+fn macvlan_mode(info: &LinkInfo) -> Option<Mode> {
+    let LinkInfo::Data(InfoData::MacVlan(data)) = info else { return None };
+    data.iter().find_map(|item| match item {
+        InfoMacVlan::Mode(mode) => Some(Mode::of(*mode)),
+        _ => None,
     })
 }

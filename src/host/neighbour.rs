@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use rtnetlink::packet_route::neighbour::{
@@ -37,6 +37,21 @@ impl Net {
             .collect();
         known.sort();
         Ok(known.into_iter().map(|(_, _, ip)| ip).collect())
+    }
+
+    /// The IP addresses that the neighbour tables have at `mac`, on whichever interface.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn known_at(&self, mac: Mac) -> Result<Vec<IpAddr>> {
+        let question = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
+        let mut found = Vec::new();
+        for object in self.dump("list neighbours", question)? {
+            if let RouteNetlinkMessage::NewNeighbour(message) = object {
+                found.extend(address_at(&message, mac));
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -87,4 +102,17 @@ pub fn first_to_answer(
         arp::first_to_answer(&socket, mac, neighbours, &patience)
     };
     ask().doing(|| format!("ask the neighbours on {}", link.name))
+}
+
+fn address_at(message: &NeighbourMessage, mac: Mac) -> Option<IpAddr> {
+    let attributes = &message.attributes;
+    let there = attributes.iter().any(
+        |attribute| matches!(attribute, NeighbourAttribute::LinkLayerAddress(at) if *at == mac),
+    );
+    let ip = attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    });
+    ip.filter(|_| there)
 }

@@ -3,23 +3,15 @@
 #![forbid(unsafe_code)]
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::Wanted;
 use crate::agent::Cx;
 use crate::error::{Error, Result};
-use crate::host::announce::{self, Announcement, ethernet};
-use crate::host::arp::{self, Mac, Patience};
+use crate::host::announce::{self, Announcement, Subject, ethernet};
+use crate::host::arp::{self, Mac, PATIENCE};
 use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::host::packet::PacketSocket;
-
-/// A host that has the address answers within a millisecond or two. RFC 5227 waits for seconds, which is more than a
-/// takeover may cost; the second question is for the one frame that a busy switch drops.
-const PATIENCE: Patience = Patience {
-    questions: &[Duration::ZERO, Duration::from_millis(15)],
-    end: Duration::from_millis(40),
-};
 
 /// Whether the address can be announced on the interface at all.
 ///
@@ -41,7 +33,7 @@ impl Neighbours {
         if link.no_neighbours {
             return Self { socket: None };
         }
-        let opened = announce::socket(link.index, wanted.ip);
+        let opened = announce::socket(link.index, Subject::Ip(wanted.ip));
         if let Err(error) = &opened {
             cx.log.warn(&error.to_string());
         }
@@ -126,7 +118,12 @@ fn tell(error: &Error, cx: &Cx<'_>) {
 }
 
 fn announcement(wanted: &Wanted, index: u32, count: u32) -> Announcement {
-    Announcement { ip: wanted.ip, index, count, interval: wanted.announce.interval }
+    Announcement {
+        subject: Subject::Ip(wanted.ip),
+        index,
+        count,
+        interval: wanted.announce.interval,
+    }
 }
 
 /// Announces from a monitor, which mends what a lost announcement or a short split left.
@@ -135,7 +132,7 @@ pub(super) fn refresh(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) {
         return;
     }
     let announcement = announcement(wanted, link.index, wanted.announce.refresh);
-    let said = announce::socket(link.index, wanted.ip)
+    let said = announce::socket(link.index, Subject::Ip(wanted.ip))
         .and_then(|socket| announcement.once(net, &socket).map(|()| socket))
         .and_then(|socket| announcement.rest_detached(socket));
     if let Err(error) = said {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod ethernet;
 mod network;
 
 use std::ffi::{OsStr, OsString};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use super::{Kind, Value, quoted};
 
 pub use cluster::{AttributeName, DeviceName, Interval};
+pub use ethernet::{AddressList, ListedAddress, NewInterfaceName, UnicastMac};
 pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
     MulticastMac, NamespaceName, Netmask,

@@ -1,0 +1,208 @@
+//! Hardware addresses of interfaces, and drivers that change them only while the interface is down.
+
+#![forbid(unsafe_code)]
+
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::AddressFlags;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol};
+
+use super::address::{Address, family, is_link_local};
+use super::arp::{self, Mac};
+use super::link::Link;
+use super::net::Net;
+use super::refusal::Refusal;
+use crate::error::{Error, Result};
+use crate::trace_note;
+
+/// What to do where the interface has to go down for a moment, and carries what would go with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// Refuse, and say what it is.
+    Refused,
+    /// Put it back afterwards.
+    Mended,
+}
+
+const FAMILIES: [IpAddr; 2] =
+    [IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)];
+
+impl Net {
+    /// Gives an interface another hardware address, and looks that it has it.
+    ///
+    /// # Errors
+    /// The driver cannot, or not now.
+    pub fn set_hardware_address(&self, link: &Link, mac: Mac, outage: Outage) -> Result<()> {
+        let what = format!("set the hardware address of {} to {}", link.name, arp::text(&mac));
+        let changed = match self.try_hardware_address(&what, link, mac) {
+            // What drivers without IFF_LIVE_ADDR_CHANGE answer (eth_prepare_mac_addr_change in the kernel).
+            Err(refusal) if refusal.errno() == Some(Errno::EBUSY) && link.up => {
+                trace_note!("{} changes its hardware address only while it is down", link.name);
+                self.change_while_down(&what, link, mac, outage)?
+            }
+            other => other,
+        };
+        changed.map_err(|refusal| unwilling(refusal, &what))?;
+        match self.link(link.index)? {
+            Some(now) if now.hardware != mac => Err(Error::Failed(format!(
+                "cannot {what}: the driver said yes and kept {}; use mode=macvlan",
+                arp::text(&now.hardware)
+            ))),
+            Some(_) => Ok(()),
+            None => Err(Error::Failed(format!("cannot {what}: the interface is gone"))),
+        }
+    }
+
+    fn try_hardware_address(&self, what: &str, link: &Link, mac: Mac) -> Result<(), Refusal> {
+        let mut message = LinkMessage::default();
+        message.header.index = link.index;
+        message.attributes.push(LinkAttribute::Address(mac.to_vec()));
+        self.change(what, RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    fn change_while_down(
+        &self,
+        what: &str,
+        link: &Link,
+        mac: Mac,
+        outage: Outage,
+    ) -> Result<Result<(), Refusal>> {
+        let carried = self.carried_by(link)?;
+        if outage == Outage::Refused && !carried.is_empty() {
+            return Err(Error::Failed(format!(
+                "cannot {what}: its driver wants it down first, which would cut off {}; \
+                 take a card without addresses, or mode=macvlan",
+                carried.first_words()
+            )));
+        }
+        self.set_down(link)?;
+        let changed = self.try_hardware_address(what, link, mac);
+        self.set_up(link)?;
+        self.put_back(link, carried)?;
+        Ok(changed)
+    }
+
+    /// Addresses other than link-local ones, and routes that the kernel did not make by itself.
+    fn carried_by(&self, link: &Link) -> Result<Carried> {
+        let mut carried = Carried { addresses: self.global_addresses(link)?, routes: Vec::new() };
+        for any in FAMILIES {
+            let mut message = RouteMessage::default();
+            message.header.address_family = family(any);
+            for object in self.dump("list routes", RouteNetlinkMessage::GetRoute(message))? {
+                if let RouteNetlinkMessage::NewRoute(route) = object
+                    && leads_through(&route, link.index)
+                    && ![RouteProtocol::Kernel, RouteProtocol::Ra].contains(&route.header.protocol)
+                {
+                    carried.routes.push(route);
+                }
+            }
+        }
+        Ok(carried)
+    }
+
+    /// The addresses of an interface that mean something beyond its link.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn global_addresses(&self, link: &Link) -> Result<Vec<Address>> {
+        let mut found = Vec::new();
+        for any in FAMILIES {
+            let addresses = self.addresses(any, Some(link.index))?;
+            found.extend(addresses.into_iter().filter(|address| !is_link_local(address.ip)));
+        }
+        Ok(found)
+    }
+
+    /// What went with the interface, in the order in which the kernel had it.
+    fn put_back(&self, link: &Link, carried: Carried) -> Result<()> {
+        for mut address in carried.addresses {
+            if self.places_of(address.ip, Some(link.index))?.is_empty() {
+                address.flags.remove(AddressFlags::Secondary | AddressFlags::Permanent);
+                address.flags.remove(AddressFlags::Tentative);
+                if address.ip.is_ipv6() {
+                    // Nobody had the chance to take it.
+                    address.flags |= AddressFlags::Nodad;
+                }
+                self.add(&address, &link.name)?;
+            }
+        }
+        for route in carried.routes {
+            let what = format!("put a route through {} back", link.name);
+            let message = RouteNetlinkMessage::NewRoute(route);
+            match self.change(&what, message, NLM_F_CREATE | NLM_F_EXCL) {
+                Err(refusal) if refusal.errno() != Some(Errno::EEXIST) => {
+                    return Err(refusal.doing(&what));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an interface takes along when it is set down.
+struct Carried {
+    addresses: Vec<Address>,
+    routes: Vec<RouteMessage>,
+}
+
+impl Carried {
+    fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.routes.is_empty()
+    }
+
+    fn first_words(&self) -> String {
+        match self.addresses.first() {
+            Some(address) => format!("its address {address}"),
+            None => format!("{} route(s) through it", self.routes.len()),
+        }
+    }
+}
+
+fn leads_through(route: &RouteMessage, index: u32) -> bool {
+    route.attributes.contains(&RouteAttribute::Oif(index))
+}
+
+/// What the driver's refusal means to somebody who wants the address.
+fn unwilling(refusal: Refusal, what: &str) -> Error {
+    let root = nix::unistd::geteuid().is_root();
+    match refusal.errno() {
+        Some(Errno::EOPNOTSUPP) => Error::NotInstalled(format!(
+            "cannot {what}: its driver cannot change addresses; use mode=macvlan"
+        )),
+        Some(Errno::EADDRNOTAVAIL) => Error::Failed(format!(
+            "cannot {what}: its driver does not accept this address; use another one, or mode=macvlan"
+        )),
+        Some(Errno::EBUSY) => Error::Failed(format!(
+            "cannot {what}: its driver says that it is busy, even while it is down; use mode=macvlan"
+        )),
+        // A virtual function whose address belongs to the hypervisor.
+        Some(Errno::EPERM | Errno::EACCES) if root => Error::Failed(format!(
+            "cannot {what}: its driver or hypervisor forbids it; allow it there (trust on), or use mode=macvlan"
+        )),
+        _ => refusal.doing(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_way_out() {
+        let said = |errno, code| {
+            let refusal = Refusal::Kernel { errno, explanation: None };
+            let error = unwilling(refusal, "set the hardware address of eth1 to 02:00:00:00:00:01");
+            assert!(error.reason().contains("mode=macvlan"), "{error}");
+            assert!(error.reason().chars().count() < 199, "{error}");
+            assert_eq!(error.code().number(), code, "{error}");
+        };
+        said(Errno::EOPNOTSUPP, 5);
+        said(Errno::EADDRNOTAVAIL, 1);
+        said(Errno::EBUSY, 1);
+    }
+}
