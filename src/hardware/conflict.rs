@@ -6,10 +6,10 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
-use super::Wanted;
+use super::{Wanted, substitute};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::announce::ethernet;
@@ -63,7 +63,7 @@ fn addresses(wanted: &Wanted, net: &Net) -> Vec<IpAddr> {
 }
 
 fn questions(own: Mac, suspect: Mac, addresses: &[IpAddr]) -> Vec<Vec<u8>> {
-    let mut frames = vec![ndisc::echo(own, suspect)];
+    let mut frames = vec![ndisc::echo(own, stranger(own), suspect)];
     for address in addresses {
         match address {
             IpAddr::V4(ip) => frames.extend(arp::probes(own, *ip, suspect)),
@@ -71,6 +71,14 @@ fn questions(own: Mac, suspect: Mac, addresses: &[IpAddr]) -> Vec<Vec<u8>> {
         }
     }
     frames
+}
+
+/// A link-local address that nobody has asked for. Whoever asked for the card's own a moment ago, and got no answer since
+/// it was tentative, would not ask again at once. The end is the card's, so that the question for it gets to the card:
+/// it chooses the multicast group (RFC 4291, 2.7.1).
+fn stranger(own: Mac) -> Ipv6Addr {
+    let random = substitute(own);
+    ndisc::link_local([random[0], random[1], random[2], own[3], own[4], own[5]])
 }
 
 /// Whether a frame comes from `suspect` after the questions.
@@ -100,6 +108,15 @@ fn heard(index: u32, suspect: Mac, questions: &[Vec<u8>]) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stranger_is_heard_of_by_the_group_of_the_cards_own_address() {
+        let own = [2, 0, 0, 0xaa, 0xbb, 0xcc];
+        let stranger = stranger(own);
+        assert!(stranger.is_unicast_link_local());
+        assert_eq!(stranger.octets()[13..], own[3..]);
+        assert_ne!(stranger, ndisc::link_local(own));
+    }
 
     #[test]
     fn every_question_leaves_from_our_own_address() {

@@ -53,11 +53,11 @@ pub fn solicitation(mac: Mac, ip: Ipv6Addr, suspect: Mac) -> Vec<u8> {
     frame(suspect, mac, link_local(mac), ip, message)
 }
 
-/// An echo request for all nodes that goes to `suspect` alone, which has to ask for our address before it can answer.
+/// An echo request for all nodes that goes to `suspect` alone, which has to ask for `source` before it can answer.
 #[must_use]
-pub fn echo(mac: Mac, suspect: Mac) -> Vec<u8> {
+pub fn echo(mac: Mac, source: Ipv6Addr, suspect: Mac) -> Vec<u8> {
     let message = vec![ECHO_REQUEST, 0, 0, 0, 0, 0, 0, 0];
-    frame(suspect, mac, link_local(mac), ALL_NODES, message)
+    frame(suspect, mac, source, ALL_NODES, message)
 }
 
 /// A frame with a message of `ICMPv6`, whose checksum is filled in.
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(asked[38..54], target.octets(), "to the target itself");
         assert_eq!((asked[54], &asked[62..78]), (135, &target.octets()[..]));
         assert_eq!(asked[78..], [1, 1, 2, 0, 0, 0, 0, 1]);
-        let pinged = echo(own, suspect);
+        let pinged = echo(own, link_local(own), suspect);
         assert_eq!(pinged[..6], suspect);
         assert_eq!((&pinged[38..54], pinged[54]), (&ALL_NODES.octets()[..], 128));
         assert_eq!(checksum(link_local(own), ALL_NODES, &pinged[54..]), 0);
