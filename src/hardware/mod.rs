@@ -75,13 +75,13 @@ impl Wanted {
     fn refuse_twins(&self, card: &Link, net: &Net) -> Result<()> {
         let mac = self.mac.octets();
         let marker = self.macvlan.as_ref().map(|macvlan| &macvlan.marker);
-        let twin = net.links()?.into_iter().find(|link| {
-            // What is on the card, or is a port of it, has its address by nature.
-            let related = |index| link.parent == Some(index) || link.controller == Some(index);
+        let links = net.links()?;
+        let twin = links.iter().find(|link| {
             let own =
                 link.macvlan.is_some() && link.alias.is_some() && link.alias.as_ref() == marker;
-            let of_card =
-                self.macvlan.is_none() && (link.index == card.index || related(card.index));
+            // What is on the card, or is a port of it, has its address by nature.
+            let of_card = self.macvlan.is_none()
+                && (link.index == card.index || rests_on(link, card.index, &links));
             link.hardware == mac && !own && !of_card
         });
         match twin {
@@ -92,6 +92,14 @@ impl Wanted {
             None => Ok(()),
         }
     }
+}
+
+/// Whether an interface is on another one or a port of it, over however many between them.
+fn rests_on(link: &Link, index: u32, links: &[Link]) -> bool {
+    [link.parent, link.controller].into_iter().flatten().any(|next| {
+        let between = || links.iter().find(|link| link.index == next);
+        next == index || between().is_some_and(|link| rests_on(link, index, links))
+    })
 }
 
 /// Takes the address, makes it known, and brings its IP addresses up; or leaves nothing of it behind.
@@ -309,6 +317,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn links_rest_on_others_over_however_many() {
+        let link =
+            |index, parent, controller| Link { index, parent, controller, ..Link::default() };
+        // A bond, its port, a VLAN of the bond, a VLAN of that, and a card.
+        let links = [
+            link(1, None, None),
+            link(2, None, Some(1)),
+            link(3, Some(1), None),
+            link(4, Some(3), None),
+            link(5, None, None),
+        ];
+        let on_the_bond: Vec<u32> =
+            links.iter().filter(|link| rests_on(link, 1, &links)).map(|link| link.index).collect();
+        assert_eq!(on_the_bond, [2, 3, 4]);
+        assert!(!rests_on(&links[0], 3, &links));
+    }
 
     proptest! {
         #[test]
