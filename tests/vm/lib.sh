@@ -69,6 +69,8 @@ places() {
 }
 
 mac_of() { cat "/sys/class/net/$1/address"; }
+# All hardware addresses here, one a line.
+macs() { grep . /sys/class/net/*/address; }
 carrier_of() { cat "/sys/class/net/$1/carrier"; }
 has_carrier() { [ "$(carrier_of "$1")" = 1 ]; }
 has_no_carrier() { [ "$(carrier_of "$1")" = 0 ]; }

@@ -60,6 +60,13 @@ cases! {
     ethmonitor_of_a_vlan_and_a_dummy
     ethmonitor_of_ports_that_hear_nobody
     ipv6_on_a_bond_and_its_vlan
+    macaddr_as_a_macvlan
+    macaddr_of_a_bond
+    macaddr_of_a_bond_that_is_down
+    macaddr_of_a_bond_that_keeps_its_own
+    macaddr_of_a_dummy
+    macaddr_of_a_vlan
+    macaddr_with_two_owners
     port_of_a_bond_or_bridge
     same_address_in_two_vrfs
     vrf_needs_nic
