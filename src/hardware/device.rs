@@ -8,7 +8,7 @@ use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::arp::{self, Mac};
 use crate::host::hardware::Outage;
-use crate::host::link::Link;
+use crate::host::link::{Link, PortOf};
 use crate::host::net::Net;
 use crate::param::Value;
 use crate::param::values::UnicastMac;
@@ -29,6 +29,29 @@ pub(super) fn refuse_others(wanted: &Wanted, card: &Link, cx: &Cx<'_>) -> Result
         Some(other) => Err(Error::Failed(format!(
             "{} has taken {} for another resource already; give each address a card of its own, or use mode=macvlan",
             card.name, other.now
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// A bond that balances by the addresses of its ports (balance-tlb, balance-alb) or changes its own with them
+/// (`fail_over_mac`) gives a new one to all of them, and nobody gives theirs back
+/// (Documentation/networking/bonding.rst).
+///
+/// # Errors
+/// The card is such a bond.
+pub(super) fn refuse_individual_ports(card: &Link, links: &[Link]) -> Result<()> {
+    let individual = links.iter().find(|link| {
+        link.controller == Some(card.index)
+            && link.port_of == PortOf::Bond
+            && link.hardware != card.hardware
+    });
+    match individual {
+        Some(port) => Err(Error::Local(format!(
+            "{} has ports with addresses of their own ({} has {}), which they would lose; use mode=macvlan",
+            card.name,
+            port.name,
+            arp::text(&port.hardware)
         ))),
         None => Ok(()),
     }

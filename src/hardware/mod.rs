@@ -71,17 +71,16 @@ impl Wanted {
     /// Another interface of this host that has the address.
     ///
     /// # Errors
-    /// There is one; or the kernel could not tell.
-    fn refuse_twins(&self, card: &Link, net: &Net) -> Result<()> {
+    /// There is one.
+    fn refuse_twins(&self, card: &Link, links: &[Link]) -> Result<()> {
         let mac = self.mac.octets();
         let marker = self.macvlan.as_ref().map(|macvlan| &macvlan.marker);
-        let links = net.links()?;
         let twin = links.iter().find(|link| {
             let own =
                 link.macvlan.is_some() && link.alias.is_some() && link.alias.as_ref() == marker;
             // What is on the card, or is a port of it, has its address by nature.
             let of_card = self.macvlan.is_none()
-                && (link.index == card.index || rests_on(link, card.index, &links));
+                && (link.index == card.index || rests_on(link, card.index, links));
             link.hardware == mac && !own && !of_card
         });
         match twin {
@@ -121,11 +120,13 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
 
 /// What is found before anything is changed needs no undoing, and what belongs to others must not be undone.
 fn refuse_before_anything(wanted: &Wanted, card: &Link, net: &Net, cx: &Cx<'_>) -> Result<()> {
-    wanted.refuse_twins(card, net)?;
-    match &wanted.macvlan {
-        Some(macvlan) => virtual_card::refuse_foreign(macvlan, net, cx),
-        None => device::refuse_others(wanted, card, cx),
+    let links = net.links()?;
+    wanted.refuse_twins(card, &links)?;
+    if let Some(macvlan) = &wanted.macvlan {
+        return virtual_card::refuse_foreign(macvlan, net, cx);
     }
+    device::refuse_individual_ports(card, &links)?;
+    device::refuse_others(wanted, card, cx)
 }
 
 fn take(wanted: &Wanted, card: Link, net: &Net, cx: &Cx<'_>) -> Result<Option<Rest>> {

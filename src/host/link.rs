@@ -16,13 +16,23 @@ use crate::param::values::InterfaceName;
 /// Of what it is a port, as far as it matters where addresses belong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PortOf {
-    /// A bond, a bridge or a team: whatever arrives at the port is theirs, and so must be the addresses.
-    Aggregate,
+    /// A bond.
+    Bond,
+    /// A bridge or a team.
+    Bridge,
     /// A VRF: its addresses are in a world of their own (Documentation/networking/vrf.rst).
     Vrf,
     /// Of nothing, or of a device that leaves addresses to its ports.
     #[default]
     Nothing,
+}
+
+impl PortOf {
+    /// Whatever arrives at the port is its bond's, its bridge's or its team's, and so must be the addresses.
+    #[must_use]
+    pub const fn takes_all(self) -> bool {
+        matches!(self, Self::Bond | Self::Bridge)
+    }
 }
 
 /// One interface.
@@ -191,7 +201,8 @@ fn alt_name(property: &Prop) -> Option<String> {
 fn port_of(info: &LinkInfo) -> Option<PortOf> {
     let LinkInfo::PortKind(kind) = info else { return None };
     Some(match kind {
-        InfoPortKind::Bond | InfoPortKind::Bridge | InfoPortKind::Team => PortOf::Aggregate,
+        InfoPortKind::Bond => PortOf::Bond,
+        InfoPortKind::Bridge | InfoPortKind::Team => PortOf::Bridge,
         InfoPortKind::Vrf => PortOf::Vrf,
         // An internal port of Open vSwitch is the host's own interface.
         _ => PortOf::Nothing,

@@ -9,7 +9,7 @@ use rtnetlink::packet_route::address::AddressFlags;
 
 use crate::error::Result;
 use crate::host::address::{Address, is_link_local};
-use crate::host::link::{Link, PortOf};
+use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::param::values::Lifetime;
 
@@ -95,7 +95,7 @@ fn differences(wanted: &Wanted, address: &Address, link: &Link) -> Vec<String> {
         }
         _ => {}
     }
-    if link.port_of == PortOf::Aggregate {
+    if link.port_of.takes_all() {
         found.push(format!(
             "{} is a port of a bond, bridge or team, which gets what arrives there",
             link.name

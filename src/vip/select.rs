@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::Wanted;
 use crate::error::{Error, Result};
 use crate::host::address::{Address, bits, contains, is_link_local};
-use crate::host::link::{Link, PortOf};
+use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::host::route::Route;
 use crate::param::values::InterfaceName;
@@ -86,7 +86,7 @@ pub(super) fn in_kernel(wanted: &Wanted, net: &Net) -> Result<Choice> {
     // With both given, nothing depends on what other addresses and routes there are, nor on how many.
     if let (Some(nic), Some(prefix)) = (&wanted.nic, wanted.prefix)
         && let Some(link) = net.link_named(nic.as_str())?
-        && link.port_of != PortOf::Aggregate
+        && !link.port_of.takes_all()
     {
         return Ok(given(&link, prefix));
     }
@@ -116,7 +116,7 @@ pub(super) fn in_kernel(wanted: &Wanted, net: &Net) -> Result<Choice> {
 /// The interface that is given is not here, or none that is leads to the subnet of the address.
 pub fn choose(question: &Question<'_>, dump: &Dump) -> Result<Choice> {
     let named = question.nic.map(|name| find(name, dump)).transpose()?;
-    if let Some(link) = named.filter(|link| link.port_of == PortOf::Aggregate) {
+    if let Some(link) = named.filter(|link| link.port_of.takes_all()) {
         return Err(misplaced(link, dump));
     }
     if let (Some(link), Some(prefix)) = (named, question.prefix) {
@@ -199,9 +199,8 @@ fn candidates(question: &Question<'_>, dump: &Dump) -> Vec<Candidate> {
     // Without nic an address is outside of every VRF.
     let within_reach = |link: &Link| question.nic.is_some() || link.vrf().is_none();
     let usable = |index: u32| {
-        link(index, dump).is_some_and(|link| {
-            !link.loopback && link.port_of != PortOf::Aggregate && within_reach(link)
-        })
+        link(index, dump)
+            .is_some_and(|link| !link.loopback && !link.port_of.takes_all() && within_reach(link))
     };
     // A network shorter than the wanted one contains all of it; a longer one only a part.
     let fits = |prefix: u8| prefix > 0 && question.prefix.is_none_or(|wanted| prefix <= wanted);
@@ -284,6 +283,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::host::link::PortOf;
 
     fn interface(index: u32, name: &str) -> Link {
         Link { index, name: name.to_owned(), up: true, carrier: true, ..Link::default() }
@@ -368,7 +368,7 @@ mod tests {
     fn a_bond_has_the_address_and_its_ports_do_not() {
         let mut host = dump(vec![on_link("192.0.2.0", 24, 2, 0), on_link("192.0.2.0", 24, 4, 0)]);
         host.links[1].controller = Some(4);
-        host.links[1].port_of = PortOf::Aggregate;
+        host.links[1].port_of = PortOf::Bond;
         host.links.push(interface(4, "bond0"));
         assert_eq!(asked("192.0.2.9", None, None, &host).unwrap().0, "bond0");
         for prefix in [None, Some(24)] {
@@ -445,7 +445,7 @@ mod tests {
             host.links.push(interface(4, "br0"));
             if enslaved {
                 host.links[1].controller = Some(4);
-                host.links[1].port_of = PortOf::Aggregate;
+                host.links[1].port_of = PortOf::Bond;
             }
             let question = Question { ip: IpAddr::from(ip.to_be_bytes()), nic, prefix, protocol: None };
             let chosen = choose(&question, &host);
