@@ -65,7 +65,9 @@ cases! {
     macaddr_of_a_bond_that_is_down
     macaddr_of_a_bond_that_keeps_its_own
     macaddr_of_a_dummy
+    macaddr_of_a_lacp_bond
     macaddr_of_a_vlan
+    macaddr_of_every_kind_of_bond
     macaddr_with_two_owners
     port_of_a_bond_or_bridge
     same_address_in_two_vrfs

@@ -19,3 +19,14 @@ ocf 1 IPaddr2 monitor $vip
 because "iv0 has no link"
 ocf 0 IPaddr2 stop $vip
 same "its place after stop" "$(places 192.0.2.10)" ""
+
+# A container has it, on a link that shares the hardware address: no ARP can tell, but the kernel does.
+ip netns add container
+ip link set iv1 netns container
+ip -n container addr add 192.0.2.10/24 dev iv1
+ip -n container link set iv1 up
+plug s0
+within 10 has_carrier iv0
+ocf 1 IPaddr2 start $vip
+because "cannot add 192.0.2.10/24 to iv0" "Address already in use"
+same "its place after a failed start" "$(places 192.0.2.10)" ""

@@ -1,8 +1,9 @@
-# With fail_over_mac=active the bond says yes and keeps the address of its active port. That is seen.
+# With fail_over_mac=active the bond says yes and keeps the address of its active port. That is seen, with one port too.
 bond mode active-backup miimon 50 fail_over_mac active
+ip link set s1 nomaster
 before=$(macs)
 ocf 1 MACaddr start nic=bond0 mac=02:00:00:00:00:01
-because "bond0" "mode=macvlan"
+because "bond0" "said yes and kept" "mode=macvlan"
 same "the addresses after a failed start" "$(macs)" "$before"
 ocf 0 MACaddr stop nic=bond0 mac=02:00:00:00:00:01
 
