@@ -4,6 +4,7 @@
 
 mod delay;
 mod dummy;
+mod iface_macvlan;
 mod ipaddr;
 mod ipaddr2;
 mod ipv6addr;
@@ -16,6 +17,7 @@ use crate::agent::Entry;
 pub const ALL: &[Entry] = &[
     Entry::of::<delay::Delay>(),
     Entry::of::<dummy::Dummy>(),
+    Entry::of::<iface_macvlan::IfaceMacvlan>(),
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
     Entry::of::<ipv6addr::Ipv6Addr>(),

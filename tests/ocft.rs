@@ -161,6 +161,7 @@ macro_rules! own {
 own! {
     own_delay "Delay"
     own_dummy "Dummy"
+    own_iface_macvlan "iface-macvlan"
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"
     own_ipv6addr "IPv6addr"

@@ -63,7 +63,7 @@ impl Wanted {
         let link = net.link_named(self.nic.as_str())?.ok_or_else(|| {
             Error::Local(format!("there is no interface {:?} here (nic)", self.nic.as_str()))
         })?;
-        refuse_ports(&link, net)?;
+        refuse_ports(&link, "nic", net)?;
         ethernet(&link)?;
         Ok(link)
     }
@@ -115,7 +115,7 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
 fn refuse_before_anything(wanted: &Wanted, card: &Link, net: &Net, cx: &Cx<'_>) -> Result<()> {
     wanted.refuse_twins(card, net)?;
     match &wanted.macvlan {
-        Some(macvlan) => virtual_card::refuse_foreign(macvlan, net, cx),
+        Some(macvlan) => macvlan.refuse_foreign(net, cx),
         None => device::refuse_others(wanted, card, cx),
     }
 }
