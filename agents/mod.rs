@@ -5,6 +5,7 @@
 mod delay;
 mod dummy;
 mod ethmonitor;
+mod iface_macvlan;
 mod ipaddr;
 mod ipaddr2;
 mod ipv6addr;
@@ -19,6 +20,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<delay::Delay>(),
     Entry::of::<dummy::Dummy>(),
     Entry::of::<ethmonitor::EthMonitor>(),
+    Entry::of::<iface_macvlan::IfaceMacvlan>(),
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
     Entry::of::<ipv6addr::Ipv6Addr>(),

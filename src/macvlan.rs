@@ -51,17 +51,40 @@ impl Macvlan {
     pub fn find(&self, net: &Net, cx: &Cx<'_>) -> Result<Found> {
         let named = net.link_named(&self.name)?;
         let parent = net.link_named(&self.parent)?;
-        if let Some(link) = named.as_ref().filter(|link| self.is_ours(link, cx)) {
-            return Ok(Found::Ours(link.clone(), self.differences(link, parent.as_ref())));
-        }
-        if let Some(link) = self.all(net, cx)?.into_iter().next() {
+        let ours = match named.as_ref().filter(|link| self.is_ours(link, cx)) {
+            Some(link) => Some(link.clone()),
+            None => self.all(net, cx)?.into_iter().next(),
+        };
+        if let Some(mut link) = ours {
             let differences = self.differences(&link, parent.as_ref());
+            // Its own carrier follows that of its parent with up to a second's delay.
+            link.carrier &= parent.is_none_or(|parent| parent.carrier);
             return Ok(Found::Ours(link, differences));
         }
         Ok(named.map_or(Found::Absent, |link| {
             let kind = if link.macvlan.is_some() { "a macvlan device" } else { "an interface" };
             Found::Foreign(format!("{kind} of that name is there, which is somebody else's"))
         }))
+    }
+
+    /// Something else has the name.
+    ///
+    /// # Errors
+    /// It does.
+    pub fn refuse_foreign(&self, net: &Net, cx: &Cx<'_>) -> Result<()> {
+        match self.find(net, cx)? {
+            Found::Foreign(what) => Err(Error::Failed(format!(
+                "cannot make {}: {what}; remove it, or give another name",
+                self.name
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The marker as one word, for locks and for who needs a setting.
+    #[must_use]
+    pub fn marker_word(&self) -> String {
+        self.marker.replace([' ', ','], "-")
     }
 
     /// Whether this very device was made for this very purpose.
@@ -165,10 +188,10 @@ impl Macvlan {
 ///
 /// # Errors
 /// It is a loopback device, or a port of a bridge or a bond.
-pub fn refuse_ports(link: &Link, net: &Net) -> Result<()> {
+pub fn refuse_ports(link: &Link, parameter: &str, net: &Net) -> Result<()> {
     if link.loopback {
         return Err(Error::Local(format!(
-            "{} is a loopback device (nic); give a network card",
+            "{} is a loopback device ({parameter}); give a network card",
             link.name
         )));
     }

@@ -162,6 +162,7 @@ own! {
     own_delay "Delay"
     own_dummy "Dummy"
     own_ethmonitor "ethmonitor"
+    own_iface_macvlan "iface-macvlan"
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"
     own_ipv6addr "IPv6addr"

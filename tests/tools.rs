@@ -189,10 +189,11 @@ fn pcs_refuses_the_same_address_twice() {
 }
 
 /// The parameters that ocf-tester gives to each agent.
-const TESTED_WITH: [(&str, &[&str]); 9] = [
+const TESTED_WITH: [(&str, &[&str]); 10] = [
     ("Delay", &["startdelay=0.1", "stopdelay=0.1", "mondelay=0.1"]),
     ("Dummy", &["fake=something"]),
     ("ethmonitor", &["interface=eth0", "link_status_only=true"]),
+    ("iface-macvlan", &["device=eth0", "name=mv0"]),
     ("IPaddr", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPaddr2", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPv6addr", &["ipv6addr=2001:db8::10", "nic=eth0", "cidr_netmask=64"]),

@@ -63,7 +63,7 @@ impl Wanted {
         let link = net.link_named(self.nic.as_str())?.ok_or_else(|| {
             Error::Local(format!("there is no interface {:?} here (nic)", self.nic.as_str()))
         })?;
-        refuse_ports(&link, net)?;
+        refuse_ports(&link, "nic", net)?;
         ethernet(&link)?;
         Ok(link)
     }
@@ -123,7 +123,7 @@ fn refuse_before_anything(wanted: &Wanted, card: &Link, net: &Net, cx: &Cx<'_>) 
     let links = net.links()?;
     wanted.refuse_twins(card, &links)?;
     if let Some(macvlan) = &wanted.macvlan {
-        return virtual_card::refuse_foreign(macvlan, net, cx);
+        return macvlan.refuse_foreign(net, cx);
     }
     device::refuse_individual_ports(card, &links)?;
     device::refuse_others(wanted, card, cx)

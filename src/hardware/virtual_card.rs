@@ -10,20 +10,6 @@ use crate::host::net::Net;
 use crate::host::sysctl;
 use crate::macvlan::{Found, Macvlan};
 
-/// Something else has the name.
-///
-/// # Errors
-/// It does.
-pub(super) fn refuse_foreign(macvlan: &Macvlan, net: &Net, cx: &Cx<'_>) -> Result<()> {
-    match macvlan.find(net, cx)? {
-        Found::Foreign(what) => Err(Error::Failed(format!(
-            "cannot make {}: {what}; remove it, or give another name",
-            macvlan.name
-        ))),
-        _ => Ok(()),
-    }
-}
-
 /// Makes the device; whether it was not there before.
 ///
 /// # Errors

@@ -37,16 +37,53 @@ impl Net {
     /// # Errors
     /// The driver cannot, or not now.
     pub fn set_hardware_address(&self, link: &Link, mac: Mac, outage: Outage) -> Result<()> {
-        let what = format!("set the hardware address of {} to {}", link.name, arp::text(&mac));
-        let changed = match self.try_hardware_address(&what, link, mac) {
+        match self.try_hardware_address(link, mac) {
             // What drivers without IFF_LIVE_ADDR_CHANGE answer (eth_prepare_mac_addr_change in the kernel).
             Err(refusal) if refusal.errno() == Some(Errno::EBUSY) && link.up => {
                 trace_note!("{} changes its hardware address only while it is down", link.name);
-                self.change_while_down(&what, link, mac, outage)?
+                self.set_hardware_address_while_down(link, mac, outage)
             }
-            other => other,
-        };
-        changed.map_err(|refusal| unwilling(refusal, &what))?;
+            Err(refusal) => Err(unwilling(refusal, &change(link, mac))),
+            Ok(()) => self.confirm_hardware_address(link, mac),
+        }
+    }
+
+    /// The same for a driver that wants the interface down meanwhile, which takes addresses and routes along.
+    ///
+    /// # Errors
+    /// The driver cannot; or there is something that would go, and this is refused.
+    pub fn set_hardware_address_while_down(
+        &self,
+        link: &Link,
+        mac: Mac,
+        outage: Outage,
+    ) -> Result<()> {
+        let carried = self.carried_by(link)?;
+        if outage == Outage::Refused && !carried.is_empty() {
+            return Err(Error::Failed(format!(
+                "cannot {}: its driver wants it down first, which would cut off {}; \
+                 take a card without addresses, or mode=macvlan",
+                change(link, mac),
+                carried.first_words()
+            )));
+        }
+        self.set_down(link)?;
+        let changed = self.try_hardware_address(link, mac);
+        self.set_up(link)?;
+        self.put_back(link, carried)?;
+        changed.map_err(|refusal| unwilling(refusal, &change(link, mac)))?;
+        self.confirm_hardware_address(link, mac)
+    }
+
+    fn try_hardware_address(&self, link: &Link, mac: Mac) -> Result<(), Refusal> {
+        let mut message = LinkMessage::default();
+        message.header.index = link.index;
+        message.attributes.push(LinkAttribute::Address(mac.to_vec()));
+        self.change(&change(link, mac), RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    fn confirm_hardware_address(&self, link: &Link, mac: Mac) -> Result<()> {
+        let what = change(link, mac);
         match self.link(link.index)? {
             Some(now) if now.hardware != mac => Err(Error::Failed(format!(
                 "cannot {what}: the driver said yes and kept {}; use mode=macvlan",
@@ -55,35 +92,6 @@ impl Net {
             Some(_) => Ok(()),
             None => Err(Error::Failed(format!("cannot {what}: the interface is gone"))),
         }
-    }
-
-    fn try_hardware_address(&self, what: &str, link: &Link, mac: Mac) -> Result<(), Refusal> {
-        let mut message = LinkMessage::default();
-        message.header.index = link.index;
-        message.attributes.push(LinkAttribute::Address(mac.to_vec()));
-        self.change(what, RouteNetlinkMessage::SetLink(message), 0)
-    }
-
-    fn change_while_down(
-        &self,
-        what: &str,
-        link: &Link,
-        mac: Mac,
-        outage: Outage,
-    ) -> Result<Result<(), Refusal>> {
-        let carried = self.carried_by(link)?;
-        if outage == Outage::Refused && !carried.is_empty() {
-            return Err(Error::Failed(format!(
-                "cannot {what}: its driver wants it down first, which would cut off {}; \
-                 take a card without addresses, or mode=macvlan",
-                carried.first_words()
-            )));
-        }
-        self.set_down(link)?;
-        let changed = self.try_hardware_address(what, link, mac);
-        self.set_up(link)?;
-        self.put_back(link, carried)?;
-        Ok(changed)
     }
 
     /// Addresses other than link-local ones, and routes that the kernel did not make by itself.
@@ -117,9 +125,9 @@ impl Net {
         Ok(found)
     }
 
-    /// What went with the interface, in the order in which the kernel had it.
+    /// What went with the interface: IPv6 addresses, of which the kernel lists the newest first, and routes.
     fn put_back(&self, link: &Link, carried: Carried) -> Result<()> {
-        for mut address in carried.addresses {
+        for mut address in carried.addresses.into_iter().rev() {
             if self.places_of(address.ip, Some(link.index))?.is_empty() {
                 address.flags.remove(AddressFlags::Secondary | AddressFlags::Permanent);
                 address.flags.remove(AddressFlags::Tentative);
@@ -142,6 +150,11 @@ impl Net {
         }
         Ok(())
     }
+}
+
+/// What is being done, for the text of an error.
+fn change(link: &Link, mac: Mac) -> String {
+    format!("set the hardware address of {} to {}", link.name, arp::text(&mac))
 }
 
 /// What an interface takes along when it is set down.
