@@ -15,7 +15,7 @@ use crate::reach::hysteresis::{Memory, Rule};
 use crate::reach::interface::{self, Look, Scale, Traffic, Watch};
 use crate::reach::{self, multiplied};
 use crate::spec::{ActionSpec, AgentSpec};
-use crate::state::StateFile;
+use crate::state::{Lock, StateFile};
 
 params! {
     pub struct Params {
@@ -62,7 +62,8 @@ params! {
 
         /// Questions to a neighbour
         ///
-        /// How many ARP requests each neighbour gets while none answers.
+        /// How many ARP requests each neighbour gets while none answers. Where the kernel knows no IPv4 neighbour, IPv6
+        /// neighbours get echo requests in their place.
         arping_count: Count = "1",
 
         /// How long a neighbour may take to answer a question, in seconds
@@ -72,7 +73,7 @@ params! {
 
         /// Neighbours to ask
         ///
-        /// How many of the IPv4 neighbours that the kernel knows are asked, those first that were heard last.
+        /// How many of the neighbours that the kernel knows are asked, those first that were heard last.
         arping_cache_entries: Count = "5",
 
         /// InfiniBand device
@@ -130,12 +131,12 @@ impl From<Params> for EthMonitor {
 }
 
 impl EthMonitor {
-    fn state(cx: &Cx<'_>) -> StateFile {
-        cx.state.file(&format!("ethmonitor-{}", cx.instance))
+    fn key(cx: &Cx<'_>) -> String {
+        format!("ethmonitor-{}", cx.instance)
     }
 
-    fn lock(cx: &Cx<'_>) -> Result<Option<crate::state::Lock>> {
-        cx.state.lock(&format!("ethmonitor-{}", cx.instance), &cx.deadline)
+    fn state(cx: &Cx<'_>) -> StateFile {
+        cx.state.file(&Self::key(cx))
     }
 
     fn attribute(&self) -> String {
@@ -183,16 +184,15 @@ impl EthMonitor {
         }
     }
 
-    /// The value of an interface that counts as working, whatever the last look was.
-    fn value(&self, up: bool, look: &Look, net: &Net) -> Result<u64> {
-        match &look.link {
-            Some(link) if up => {
-                let size = interface::size(link, self.scale(), net)?;
-                // All ports have lost their link, and that is not believed yet.
-                multiplied(size.max(1), self.0.multiplier)
-            }
-            _ => multiplied(u64::from(up), self.0.multiplier),
-        }
+    /// The value after a look. While a fault is not believed, it is what it was.
+    fn value(&self, before: Option<&Kept>, memory: &Memory, look: &Look, net: &Net) -> Result<u64> {
+        let size = match (&look.link, &look.fault, before) {
+            _ if !memory.up => 0,
+            (Some(link), None, _) => interface::size(link, self.scale(), net)?,
+            (.., Some(before)) if before.memory.is_some() => return Ok(before.value),
+            _ => 1,
+        };
+        multiplied(size, self.0.multiplier)
     }
 
     /// Looks, and publishes what is believed then.
@@ -205,7 +205,7 @@ impl EthMonitor {
             Some(memory) => memory.after(good, now, &self.rule()),
             None => Memory::first(good, now),
         };
-        let value = self.value(memory.up, &look, &net)?;
+        let value = self.value(before, &memory, &look, &net)?;
         let words = self.words(before, &memory, &look, value);
         Ok(Outcome { kept: Kept { memory: Some(memory), value }, words })
     }
@@ -241,7 +241,13 @@ impl EthMonitor {
     }
 
     /// Publishes an outcome, and keeps it where it is another than before.
-    fn publish(&self, outcome: &Outcome, before: Option<&Kept>, cx: &Cx<'_>) -> Result<()> {
+    fn publish(
+        &self,
+        outcome: &Outcome,
+        before: Option<&Kept>,
+        lock: Option<&Lock>,
+        cx: &Cx<'_>,
+    ) -> Result<()> {
         if let Some(words) = &outcome.words {
             match outcome.kept.value {
                 0 => cx.log.warn(words),
@@ -252,7 +258,7 @@ impl EthMonitor {
             Self::state(cx).write(&outcome.kept.text())?;
         }
         let (name, value) = (self.attribute(), outcome.kept.value);
-        attribute::publish(cx.environment, &name, value, None, &cx.deadline)
+        attribute::publish(cx.environment, &name, value, None, lock, &cx.deadline)
     }
 }
 
@@ -293,7 +299,7 @@ impl Agent for EthMonitor {
         long: "Watches a network interface and keeps in an attribute of the node whether it works. Location rules on \
                that attribute move other resources away from a node whose cable is out. Run it as a clone.\n\n\
                An interface works when it is up and has a link, as the kernel says, and, unless link_status_only is set, \
-               when a packet arrives within pktcnt_timeout or a neighbour answers an ARP request. In that order: what \
+               when a packet arrives within pktcnt_timeout or a neighbour answers when it is asked. In that order: what \
                comes later is only tried if what comes before did not decide. The log says for each change which of them it \
                was.\n\n\
                An interface that does not work, or is not here, is no failure of this resource. A link that comes and goes \
@@ -354,8 +360,8 @@ impl Agent for EthMonitor {
         let before = Self::state(cx).read()?;
         let kept = before.as_deref().map(Kept::read);
         let outcome = self.look(kept.as_ref(), cx)?;
-        let _one_at_a_time = Self::lock(cx)?;
-        let published = self.publish(&outcome, kept.as_ref(), cx);
+        let lock = cx.state.lock(&Self::key(cx), &cx.deadline)?;
+        let published = self.publish(&outcome, kept.as_ref(), lock.as_ref(), cx);
         if published.is_err() && before.is_none() {
             Self::state(cx).remove()?;
         }
@@ -363,7 +369,7 @@ impl Agent for EthMonitor {
     }
 
     fn stop(&self, cx: &Cx<'_>) -> Result<()> {
-        let _one_at_a_time = Self::lock(cx)?;
+        let _one_at_a_time = reach::lock_to_stop(&Self::key(cx), cx);
         reach::withdraw(&self.attribute(), cx);
         Self::state(cx).remove()
     }
@@ -373,11 +379,11 @@ impl Agent for EthMonitor {
         let kept = Kept::read(&before);
         let outcome = self.look(Some(&kept), cx)?;
         // A stop that ended meanwhile took the attribute away, and it must stay away.
-        let _one_at_a_time = Self::lock(cx)?;
+        let lock = cx.state.lock(&Self::key(cx), &cx.deadline)?;
         if Self::state(cx).read()?.is_none() {
             return Ok(Status::NotRunning);
         }
-        self.publish(&outcome, Some(&kept), cx)?;
+        self.publish(&outcome, Some(&kept), lock.as_ref(), cx)?;
         Ok(Status::Running)
     }
 

@@ -19,7 +19,7 @@ use crate::reach::measure::{self, Measured};
 use crate::reach::target::Targets;
 use crate::reach::{self, multiplied};
 use crate::spec::{ActionSpec, AgentSpec};
-use crate::state::StateFile;
+use crate::state::{Lock, StateFile};
 
 params! {
     pub struct Params {
@@ -101,7 +101,7 @@ params! {
 
         /// What is logged
         ///
-        /// A host that is not reached any more, or again, is always logged. With `true`, all that are not reached are
+        /// A host that is not reached any more, or again, is always logged, and so is the new value. With `true`, all that are not reached are
         /// logged at every monitor; with `verbose`, the others too, with the time to their answer.
         debug: Debug = "false" { reloadable: true },
     }
@@ -176,7 +176,7 @@ impl Ping {
     fn state(&self, cx: &Cx<'_>) -> StateFile {
         match &self.0.pidfile {
             Some(path) => StateFile::at(path.as_path()),
-            None => cx.state.file(&format!("ping-{}", cx.instance)),
+            None => cx.state.file(&Self::key(cx)),
         }
     }
 
@@ -189,7 +189,7 @@ impl Ping {
         let own = &self.0;
         let options = self.options()?;
         let plan = Plan {
-            attempts: u16::try_from(own.attempts.get()).unwrap_or(u16::MAX).min(MOST_ATTEMPTS),
+            attempts: u16::try_from(own.attempts.get()).unwrap_or(u16::MAX),
             needed: u16::try_from(own.replies.get()).unwrap_or(u16::MAX),
             time: own.timeout.get(),
             size: options.size.unwrap_or(56),
@@ -222,9 +222,30 @@ impl Ping {
         Ok(measured)
     }
 
-    fn publish(&self, value: u64, cx: &Cx<'_>) -> Result<()> {
+    /// Keeps what was found where it is another than before, and tells of it.
+    fn remember(
+        &self,
+        value: u64,
+        measured: &Measured<'_>,
+        before: Option<&str>,
+        cx: &Cx<'_>,
+    ) -> Result<()> {
+        let now = remembered(measured);
+        if before != Some(&now) {
+            let (name, reachable) = (self.0.name.as_str(), measured.reachable());
+            let words = format!(
+                "{reachable} of {} hosts are reachable; {name} is {value}",
+                measured.hosts.len()
+            );
+            cx.log.info(&words);
+            self.state(cx).write(&now)?;
+        }
+        Ok(())
+    }
+
+    fn publish(&self, value: u64, lock: Option<&Lock>, cx: &Cx<'_>) -> Result<()> {
         let dampen = Some(self.0.dampen.as_str());
-        attribute::publish(cx.environment, self.0.name.as_str(), value, dampen, &cx.deadline)
+        attribute::publish(cx.environment, self.0.name.as_str(), value, dampen, lock, &cx.deadline)
     }
 
     fn judge(&self, value: u64, measured: &Measured<'_>) -> Result<()> {
@@ -241,13 +262,10 @@ impl Ping {
         )))
     }
 
-    fn lock(cx: &Cx<'_>) -> Result<Option<crate::state::Lock>> {
-        cx.state.lock(&format!("ping-{}", cx.instance), &cx.deadline)
+    fn key(cx: &Cx<'_>) -> String {
+        format!("ping-{}", cx.instance)
     }
 }
-
-/// More attempts say nothing more.
-const MOST_ATTEMPTS: u16 = 1000;
 
 /// The hosts that a state file says were not reached.
 fn lines(state: &str) -> impl Iterator<Item = &str> {
@@ -319,9 +337,9 @@ impl Agent for Ping {
         let measured = self.measure(before.as_deref(), cx)?;
         let value = multiplied(measured.reachable(), self.0.multiplier)?;
         self.judge(value, &measured)?;
-        let _one_at_a_time = Self::lock(cx)?;
-        self.state(cx).write(&remembered(&measured))?;
-        let published = self.publish(value, cx);
+        let lock = cx.state.lock(&Self::key(cx), &cx.deadline)?;
+        self.remember(value, &measured, before.as_deref(), cx)?;
+        let published = self.publish(value, lock.as_ref(), cx);
         if published.is_err() && before.is_none() {
             self.state(cx).remove()?;
         }
@@ -329,7 +347,7 @@ impl Agent for Ping {
     }
 
     fn stop(&self, cx: &Cx<'_>) -> Result<()> {
-        let _one_at_a_time = Self::lock(cx)?;
+        let _one_at_a_time = reach::lock_to_stop(&Self::key(cx), cx);
         reach::withdraw(self.0.name.as_str(), cx);
         self.state(cx).remove()
     }
@@ -343,15 +361,12 @@ impl Agent for Ping {
         let value = multiplied(measured.reachable(), self.0.multiplier)?;
         {
             // A stop that ended meanwhile took the attribute away, and it must stay away.
-            let _one_at_a_time = Self::lock(cx)?;
+            let lock = cx.state.lock(&Self::key(cx), &cx.deadline)?;
             if self.state(cx).read()?.is_none() {
                 return Ok(Status::NotRunning);
             }
-            let now = remembered(&measured);
-            if now != before {
-                self.state(cx).write(&now)?;
-            }
-            self.publish(value, cx)?;
+            self.remember(value, &measured, Some(&before), cx)?;
+            self.publish(value, lock.as_ref(), cx)?;
         }
         self.judge(value, &measured)?;
         Ok(Status::Running)

@@ -55,7 +55,7 @@ impl StateDirectory {
         };
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Some(Lock { _held: lock })),
+                Ok(lock) => return Ok(Some(Lock { held: lock })),
                 Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => {
                     let left = deadline.to_wait_for(&format!(
                         "another action on the same resource (lock {})",
@@ -73,7 +73,17 @@ impl StateDirectory {
 /// A held lock; released when dropped, and by the kernel when the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    _held: Flock<File>,
+    held: Flock<File>,
+}
+
+impl Lock {
+    /// A share in it for a program that is started: if its starter is killed, the lock lasts until the program ends too.
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn share(&self) -> io::Result<File> {
+        self.held.try_clone()
+    }
 }
 
 /// `name` as the name of a file: no slashes, not hidden; and where it is too long, cut and told apart by a hash.

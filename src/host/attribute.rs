@@ -11,10 +11,12 @@ use super::program;
 use crate::deadline::Deadline;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::state::Lock;
 
 const PROGRAM: &str = "attrd_updater";
 
-/// Sets the attribute; with `dampen`, also how long the cluster waits for further changes before it believes one.
+/// Sets the attribute; with `dampen`, also how long the cluster waits for further changes before it believes one. If this
+/// process is killed, `lock` lasts until the cluster has been told, so that a later word comes later.
 ///
 /// # Errors
 /// Pacemaker is not installed, does not run, or did not answer in time.
@@ -23,6 +25,7 @@ pub fn publish(
     name: &str,
     value: u64,
     dampen: Option<&str>,
+    lock: Option<&Lock>,
     deadline: &Deadline,
 ) -> Result<()> {
     let value = value.to_string();
@@ -30,7 +33,7 @@ pub fn publish(
         Some(dampen) => vec!["-n", name, "-B", &value, "-d", dampen],
         None => vec!["-n", name, "-v", &value],
     };
-    program::run(environment, PROGRAM, &arguments, deadline)
+    program::run_under(environment, PROGRAM, &arguments, lock, deadline)
         .map_err(|error| explained(error, &format!("set the node attribute {name}")))
 }
 

@@ -229,3 +229,28 @@ fn macvlan_mode(info: &LinkInfo) -> Option<Mode> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_the_bond_does_not_use_is_rejected_although_it_has_a_carrier() {
+        let port = |status| {
+            let mut message = LinkMessage::default();
+            message.header.flags = LinkFlags::Up | LinkFlags::LowerUp;
+            let about = InfoPortData::BondPort(vec![InfoBondPort::MiiStatus(status)]);
+            message.attributes = vec![LinkAttribute::LinkInfo(vec![
+                LinkInfo::PortKind(InfoPortKind::Bond),
+                LinkInfo::PortData(about),
+            ])];
+            Link::of(&message)
+        };
+        for (status, rejected) in
+            [(MiiStatus::Up, false), (MiiStatus::Down, true), (MiiStatus::GoingBack, true)]
+        {
+            let link = port(status);
+            assert_eq!((link.rejected, link.fault()), (rejected, None), "{status:?}");
+        }
+    }
+}

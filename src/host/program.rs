@@ -13,6 +13,7 @@ use nix::unistd::{AccessFlags, Pid, access};
 use crate::deadline::Deadline;
 use crate::environment::Environment;
 use crate::error::{Doing, Error, Result};
+use crate::state::Lock;
 use crate::{trace_answer, trace_ask};
 
 /// Runs a program to its end, or to the deadline: then it and what it started are killed.
@@ -25,15 +26,35 @@ pub fn run(
     arguments: &[&str],
     deadline: &Deadline,
 ) -> Result<()> {
+    run_under(environment, name, arguments, None, deadline)
+}
+
+/// The same for a program that must not outlast `lock`: if this process is killed, the lock lasts until the program
+/// ends, so that whoever has it next comes after the program too.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_under(
+    environment: &Environment,
+    name: &str,
+    arguments: &[&str],
+    lock: Option<&Lock>,
+    deadline: &Deadline,
+) -> Result<()> {
     let what = format!("{name} {}", arguments.join(" "));
     if is_hidden(environment) {
         return Err(missing(name));
     }
     trace_ask!("run {what}");
     let left = deadline.to_wait_for(&what)?;
+    // A descriptor that a program gets without being told of it: an empty file to whoever reads it.
+    let stdin = match lock {
+        Some(lock) => lock.share().map(Stdio::from).doing(|| "share a lock")?,
+        None => Stdio::null(),
+    };
     let spawned = Command::new(name)
         .args(arguments.iter().map(OsStr::new))
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .current_dir("/")
@@ -137,6 +158,22 @@ mod tests {
         let failed = run(&environment, "false", &[], &deadline).unwrap_err();
         assert_eq!(failed.code().number(), 1);
         run(&environment, "true", &[], &deadline).unwrap();
+    }
+
+    #[test]
+    fn a_lock_lasts_as_long_as_a_program_that_shares_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = crate::state::StateDirectory::new(directory.path().to_owned());
+        let long = Deadline::after(Duration::from_secs(30));
+        let soon = Deadline::after(Duration::from_millis(50));
+        let lock = state.lock("x", &long).unwrap().unwrap();
+        // Its starter is gone, as after a kill: nobody unlocks, the kernel only closes descriptors.
+        let mut orphan =
+            Command::new("sleep").arg("60").stdin(lock.share().unwrap()).spawn().unwrap();
+        std::mem::forget(lock);
+        state.lock("x", &soon).unwrap_err();
+        orphan.kill().unwrap();
+        orphan.wait().unwrap();
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Whether the network behind an interface can be reached through it.
 //!
 //! The rule, in this order: the interface has a link; and if more than the link is wanted, a packet arrives within a while,
-//! or a neighbour that the kernel knows answers an ARP request. What fails is looked at again, some times.
+//! or a neighbour that the kernel knows answers when it is asked. What fails is looked at again, some times.
 
 #![forbid(unsafe_code)]
 
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::to_tell;
@@ -14,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::host::infiniband;
 use crate::host::link::Link;
-use crate::host::neighbour::{self, Asking};
+use crate::host::neighbour::{self, Asking, Family};
 use crate::host::net::Net;
 use crate::param::values::InterfaceName;
 use crate::trace_note;
@@ -144,13 +143,16 @@ fn silence(
         }
         std::thread::sleep(PAUSE.min(end.left()));
     }
-    let mut known: Vec<Ipv4Addr> = net.neighbours(link.index)?;
+    let mut known = net.neighbours(link.index, Family::V4)?;
+    if known.is_empty() {
+        known = net.neighbours(link.index, Family::V6)?;
+    }
     known.truncate(usize::try_from(traffic.neighbours).unwrap_or(usize::MAX));
     let asking = Asking {
         times: traffic.questions,
         within: (traffic.answer * traffic.questions).min(deadline.left()),
     };
-    if !known.is_empty() && neighbour::first_to_answer(link, &known, asking)?.is_some() {
+    if !known.is_empty() && neighbour::any_answers(link, &known, asking)? {
         return Ok(None);
     }
     Ok(Some(format!(

@@ -21,6 +21,9 @@ use crate::trace_note;
 /// How long names may take; a resolver whose first server is dead asks the second after five seconds.
 const NAMES: Duration = Duration::from_secs(10);
 
+/// More attempts say nothing more.
+const MOST_ATTEMPTS: u16 = 1000;
+
 /// Addresses of one name that are asked.
 const ADDRESSES: usize = 4;
 
@@ -169,9 +172,13 @@ fn ask(
 /// How often and how long to ask, from what the administrator gave.
 ///
 /// # Errors
-/// More answers are needed than there are attempts, or a source and a host are of different families.
+/// There are too many attempts, or more answers are needed than there are; or a source and a host are of different families.
 pub fn plan(targets: &Targets, plan: Plan) -> Result<Plan> {
     let wrong = |name, why: String| Err(Error::Configured { name, why });
+    if plan.attempts > MOST_ATTEMPTS {
+        let why = format!("{} attempts are too many; give {MOST_ATTEMPTS} or less", plan.attempts);
+        return wrong("attempts", why);
+    }
     if plan.needed > plan.attempts {
         let why = format!(
             "{} of {} attempts cannot be answered; give more attempts",

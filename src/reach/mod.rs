@@ -16,6 +16,7 @@ use crate::agent::Cx;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::host::attribute;
+use crate::state::Lock;
 
 /// What an action keeps of its time, to tell the cluster what it found.
 #[must_use]
@@ -28,6 +29,20 @@ pub fn to_tell(deadline: &Deadline) -> Duration {
 pub fn withdraw(name: &str, cx: &Cx<'_>) {
     if let Err(error) = attribute::withdraw(cx.environment, name, &cx.deadline) {
         cx.log.warn(&error.to_string());
+    }
+}
+
+/// The lock for a stop. One that is held for half of the stop's time is held by a program that hangs, such as an
+/// `attrd_updater` whose cluster does not answer: that is no reason to fail.
+#[must_use]
+pub fn lock_to_stop(name: &str, cx: &Cx<'_>) -> Option<Lock> {
+    let patience = cx.deadline.at_most(cx.deadline.left() / 2);
+    match cx.state.lock(name, &patience) {
+        Ok(lock) => lock,
+        Err(error) => {
+            cx.log.warn(&format!("{error}; stopping all the same"));
+            None
+        }
     }
 }
 

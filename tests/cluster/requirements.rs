@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 use crate::Outcome;
 
 /// A program or file, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 17] = [
+const NEEDED: [(&str, &str); 19] = [
     ("corosync", "corosync"),
     ("corosync-cmapctl", "corosync"),
     ("pacemakerd", "pacemaker"),
@@ -17,6 +17,8 @@ const NEEDED: [(&str, &str); 17] = [
     ("crm_resource", "pacemaker-cli-utils"),
     ("crm_standby", "pacemaker-cli-utils"),
     ("crmadmin", "pacemaker-cli-utils"),
+    ("attrd_updater", "pacemaker-cli-utils"),
+    ("ping", "iputils-ping"),
     ("/usr/libexec/heartbeat/heartbeat", "heartbeat"),
     ("/usr/share/heartbeat/hb_standby", "heartbeat"),
     ("/usr/share/heartbeat/ResourceManager", "heartbeat"),

@@ -22,14 +22,22 @@ impl Attrd {
 
     /// What it does after it has written down what it was told.
     pub fn does(&self, commands: &str) {
-        let file = self.directory.join("attrd_updater");
+        self.is("", commands);
+    }
+
+    /// What it does before.
+    pub fn does_first(&self, commands: &str) {
+        self.is(commands, "exit 0");
+    }
+
+    fn is(&self, before: &str, after: &str) {
         let told = self.directory.join("told");
-        let script = format!("#!/bin/sh\necho \"$*\" >>{}\n{commands}\n", told.display());
-        // Not while it runs (ETXTBSY is for programs; a shell reads its script bit by bit).
+        let script = format!("#!/bin/sh\n{before}\necho \"$*\" >>{}\n{after}\n", told.display());
+        // Replaced and not rewritten: a shell reads its script bit by bit.
         let fresh = self.directory.join("fresh");
         fs::write(&fresh, script).unwrap();
         fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::rename(fresh, file).unwrap();
+        fs::rename(fresh, self.directory.join("attrd_updater")).unwrap();
     }
 
     /// An agent that finds it on its path.

@@ -7,6 +7,7 @@ mod addresses;
 mod announcing;
 mod attrd;
 mod conflicts;
+mod ethmonitor;
 mod families;
 mod faults;
 mod hardware;

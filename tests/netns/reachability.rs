@@ -1,5 +1,6 @@
 //! ping: what a host at the far end of a cable does, and what the cluster is told of it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
@@ -67,12 +68,14 @@ fn the_hosts_that_answer_are_counted() {
     host.sh(&format!(
         "ip -n far addr add {DEAD}/24 dev eth0; ip -n far addr del 2001:db8::2/64 dev eth0"
     ));
-    ping.clone().param("dampen", "1min").run("monitor").code(0).silent();
+    // The kernel looks for a neighbour that failed once a second.
+    ping.clone().param("dampen", "1min").param("timeout", "5").run("monitor").code(0).silent();
     assert_eq!(attrd.last(), "-n pingd -B 300 -d 1min");
     let new = host.log()[log.len()..].to_owned();
     assert!(new.contains(&format!("{DEAD} is reachable again")), "{new}");
     assert!(new.contains("2001:db8::2 is not reachable"), "{new}");
-    assert_eq!(new.lines().count(), 2, "{new}");
+    assert!(new.contains("3 of 5 hosts are reachable; pingd is 300"), "{new}");
+    assert_eq!(new.lines().count(), 3, "{new}");
 
     ping.run("stop").code(0).silent();
     assert_eq!(attrd.last(), "-D -n pingd");
@@ -568,6 +571,36 @@ fn whatever_a_killed_agent_leaves_the_next_stop_cleans() {
     }
 }
 
+/// What a killed agent told the cluster comes before what the next stop tells it, however slow it is.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn the_last_word_of_a_killed_agent_comes_before_that_of_stop() {
+    let host = Host::new();
+    let attrd = Attrd::new(&host);
+    let ping = ping(&attrd, &host, "192.0.2.2");
+    ping.run("start").code(0);
+    attrd.does_first("case $1 in -n) touch /run/begun; sleep 2;; esac");
+    let mut monitor = ping.command("monitor").spawn().unwrap();
+    host.await_that("the cluster to be told", || fs::exists("/run/begun").unwrap());
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    ping.run("stop").code(0);
+    assert_eq!(attrd.last(), "-D -n pingd", "{:?}", attrd.told());
+    assert_eq!(attrd.told().len(), 3, "{:?}", attrd.told());
+
+    // But one that never ends fails no stop.
+    attrd.does("exit 0");
+    ping.run("start").code(0);
+    attrd.does_first("case $1 in -n) touch /run/hung; exec sleep 10;; esac");
+    let mut monitor = ping.command("monitor").spawn().unwrap();
+    host.await_that("the cluster to be told", || fs::exists("/run/hung").unwrap());
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    ping.clone().param("CRM_meta_timeout", "4000").run("stop").code(0);
+    assert_eq!(attrd.last(), "-D -n pingd");
+    assert!(host.log().contains("stopping all the same"), "{}", host.log());
+}
+
 /// A hundred hosts, half of them dead, are asked in the time of one.
 #[test]
 #[ignore = "needs root: tests/run netns"]
@@ -577,7 +610,7 @@ fn many_hosts_take_no_longer_than_one() {
     let mut hosts: Vec<SocketAddr> = Vec::new();
     let mut commands = String::new();
     for last in 10..60u8 {
-        commands += &format!("addr add 192.0.2.{last}/24 dev eth0\n");
+        writeln!(commands, "addr add 192.0.2.{last}/24 dev eth0").unwrap();
         hosts.push((Ipv4Addr::new(192, 0, 2, last), 0).into());
         hosts.push((Ipv4Addr::new(192, 0, 2, last + 100), 0).into());
     }

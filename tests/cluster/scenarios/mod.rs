@@ -6,6 +6,7 @@ mod faults;
 mod haresources;
 mod moves;
 mod promotion;
+mod reachability;
 mod resource;
 
 use std::{env, fmt};
@@ -81,6 +82,12 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "pacemaker::foreign_owner", agents: BOTH, run: faults::foreign_owner },
     Scenario { name: "pacemaker::hundred_addresses", agents: BOTH, run: crowd::hundred_addresses },
     Scenario { name: "pacemaker::promotion", agents: BOTH, run: promotion::promotion },
+    Scenario {
+        name: "pacemaker::gateway_out_of_reach",
+        agents: BOTH,
+        run: reachability::gateway_out_of_reach,
+    },
+    Scenario { name: "pacemaker::link_attribute", agents: OURS, run: reachability::link_attribute },
     Scenario {
         name: "pacemaker::planned_move_in_place",
         agents: OURS,
