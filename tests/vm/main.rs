@@ -59,6 +59,7 @@ cases! {
     ethmonitor_of_a_bonds_speed
     ethmonitor_of_a_vlan_and_a_dummy
     ethmonitor_of_ports_that_hear_nobody
+    iface_macvlan_over_a_bond
     ipv6_on_a_bond_and_its_vlan
     macaddr_as_a_macvlan
     macaddr_of_a_bond
