@@ -17,6 +17,9 @@ pub struct Kernel {
 impl Kernel {
     /// The one that was fetched before, or a new one.
     pub fn get() -> Result<Self, String> {
+        if std::env::consts::ARCH != "x86_64" {
+            return Err("the guest has programs of this machine, which has to be an x86_64".into());
+        }
         let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm-kernel");
         if !home.exists() {
             fetch(&home)?;
