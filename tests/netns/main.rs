@@ -5,6 +5,7 @@
 
 mod addresses;
 mod announcing;
+mod callers;
 mod conflicts;
 mod families;
 mod faults;
