@@ -158,7 +158,7 @@ impl MacAddr {
             prefix: listed.prefix.or(self.0.cidr_netmask.map(Netmask::length)),
             check_link: self.0.check_link_status.is_set(),
             conflict_check: self.0.conflict_check.is_set(),
-            announce: self.announce(),
+            announce: Announce { refresh: 0, ..self.announce() },
             ..vip::Wanted::of(listed.ip)
         }
     }

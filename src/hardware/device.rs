@@ -123,12 +123,18 @@ pub(super) fn look(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Result<Option<Lin
     }
 }
 
-/// The card on which the ledger says that the address was taken.
+/// The card on which the ledger says that the address was taken. There may be entries of cards that are gone.
 fn ours(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<Option<Link>> {
     let holder = wanted.holder();
-    let entries = ledger::entries(cx);
-    let entry = entries.iter().find(|e| e.what == ADDRESS && e.holders.contains(&holder));
-    entry.map_or(Ok(None), |entry| net.link(entry.index))
+    for entry in ledger::entries(cx) {
+        if entry.what == ADDRESS
+            && entry.is_held_by(&holder)
+            && let Some(link) = net.link(entry.index)?
+        {
+            return Ok(Some(link));
+        }
+    }
+    Ok(None)
 }
 
 /// Gives the card the address back that it had, and its state.
@@ -138,31 +144,40 @@ fn ours(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<Option<Link>> {
 pub(super) fn give_back(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Result<()> {
     let holder = wanted.holder();
     let mut ledger = Ledger::open(cx)?;
-    let noted = ledger.held(&holder, ADDRESS);
-    let state = ledger.held(&holder, STATE);
-    let named = net.link_named(wanted.nic.as_str())?;
-    let card = match &noted {
-        Some(entry) => net.link(entry.index)?,
-        None => named.filter(|link| link.hardware == wanted.mac.octets()),
+    let card = match ours(wanted, cx, net)? {
+        Some(card) => Some(card),
+        None => {
+            net.link_named(wanted.nic.as_str())?.filter(|link| link.hardware == wanted.mac.octets())
+        }
     };
-    let Some(card) = card else { return ledger.forget_device(&holder) };
-    let was_up = state.map(|entry| entry.before == UP);
-    let foreign = noted.as_ref().is_some_and(|entry| is_foreign(entry, &card));
-    if foreign {
+    if let Some(card) = card {
+        let noted = ledger.held(&holder, card.index, ADDRESS);
+        let was_up = ledger.held(&holder, card.index, STATE).map(|entry| entry.before == UP);
+        restore(wanted, noted.as_ref(), was_up, &card, net, cx)?;
+    }
+    ledger.forget_device(&holder)
+}
+
+fn restore(
+    wanted: &Wanted,
+    noted: Option<&Entry>,
+    was_up: Option<bool>,
+    card: &Link,
+    net: &Net,
+    cx: &Cx<'_>,
+) -> Result<()> {
+    if noted.is_some_and(|entry| is_foreign(entry, card)) {
         cx.log.warn(&format!(
             "{} has {}, which is neither {} nor what it had before: somebody else set it, so it stays",
             card.name,
             arp::text(&card.hardware),
             wanted.mac
         ));
-    } else {
-        let card = if was_up == Some(false) { set_down(&card, net, cx)? } else { card };
-        restore_address(wanted, noted.as_ref(), &card, net, cx)?;
-        if was_up == Some(true) && !card.up {
-            net.set_up(&card)?;
-        }
+        return Ok(());
     }
-    ledger.forget_device(&holder)
+    let card = if was_up == Some(false) { &set_down(card, net, cx)? } else { card };
+    restore_address(wanted, noted, card, net, cx)?;
+    if was_up == Some(true) && !card.up { net.set_up(card) } else { Ok(()) }
 }
 
 fn is_foreign(entry: &Entry, card: &Link) -> bool {

@@ -38,6 +38,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    pub fn is_held_by(&self, holder: &str) -> bool {
+        self.holders.iter().any(|other| other == holder)
+    }
+
     fn read(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [index, what, before, now, holders] = words[..] else { return None };
@@ -112,11 +116,10 @@ impl Ledger {
         self.entries.iter().find(|entry| entry.index == index && entry.what == what)
     }
 
-    /// The entry about `what` that is held by `holder`, whatever the interface.
-    pub fn held(&self, holder: &str, what: &str) -> Option<Entry> {
-        let is_it =
-            |entry: &&Entry| entry.what == what && entry.holders.iter().any(|h| h == holder);
-        self.entries.iter().find(is_it).cloned()
+    /// The entry about `what` of an interface that is held by `holder`.
+    pub fn held(&self, holder: &str, index: u32, what: &str) -> Option<Entry> {
+        let held = self.find(index, what).filter(|entry| entry.is_held_by(holder));
+        held.cloned()
     }
 
     /// Replaces what is there about the same of the same interface.
@@ -143,7 +146,7 @@ impl Ledger {
             now: now.to_owned(),
             holders: Vec::new(),
         });
-        if entry.holders.iter().any(|other| other == holder) {
+        if entry.is_held_by(holder) {
             return Ok(());
         }
         entry.holders.push(holder.to_owned());
@@ -160,7 +163,7 @@ impl Ledger {
         let mut errors = Vec::new();
         for at in (0..self.entries.len()).rev() {
             let entry = &mut self.entries[at];
-            if !wanted(&entry.what) || !entry.holders.iter().any(|other| other == holder) {
+            if !wanted(&entry.what) || !entry.is_held_by(holder) {
                 continue;
             }
             if entry.holders.len() > 1 {
@@ -189,12 +192,18 @@ impl Ledger {
     }
 }
 
-/// Sets a kernel parameter of an interface for `holder`; one that the kernel does not have needs no setting.
+/// Sets a kernel parameter of an interface for `holder`, unless it has a greater value, which is a more cautious one. One that
+/// the kernel does not have needs no setting.
 pub(super) fn tune(link: &Link, what: &str, value: &str, holder: &str, cx: &Cx<'_>) -> Result<()> {
     let mut ledger = Ledger::open(cx)?;
     let Some(before) = sysctl::read(&key(what, &link.name)) else { return Ok(()) };
+    let number = |text: &str| text.parse::<u32>().unwrap_or(0);
+    let suffices = number(&before) >= number(value);
+    if suffices && ledger.find(link.index, what).is_none() {
+        return Ok(());
+    }
     ledger.hold(link.index, what, &before, value, holder)?;
-    if before == value { Ok(()) } else { sysctl::write(&key(what, &link.name), value) }
+    if suffices { Ok(()) } else { sysctl::write(&key(what, &link.name), value) }
 }
 
 /// Sets an interface up for `holder`, if it is not; it stays up for as long as anybody needs it.

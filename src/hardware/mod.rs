@@ -41,7 +41,7 @@ pub struct Wanted {
     pub macvlan: Option<Macvlan>,
     /// The IP addresses that belong to it; all are on the interface that has the address.
     pub addresses: Vec<vip::Wanted>,
-    /// How it is made known.
+    /// How it is made known. The IP addresses are, too, by its monitor, so that theirs need not.
     pub announce: Announce,
     /// Ask whether another host has it before it is taken.
     pub conflict_check: bool,
@@ -260,7 +260,8 @@ impl Rest {
 
 /// Sends the frame by which switches learn the port. A failure is told and no more: they learn from any other frame too.
 fn announce(wanted: &Wanted, link: &Link, net: &Net, cx: &Cx<'_>) -> Option<Rest> {
-    let announcement = announcement(wanted, link, wanted.announce.count);
+    let subject = Subject::Hardware(wanted.mac);
+    let announcement = announcement(subject, wanted, link, wanted.announce.count);
     let sent = announce::socket(link.index, announcement.subject)
         .and_then(|socket| announcement.once(net, &socket).map(|()| socket));
     match sent {
@@ -278,27 +279,36 @@ fn tell(error: &Error, cx: &Cx<'_>) {
     ));
 }
 
-fn announcement(wanted: &Wanted, link: &Link, count: u32) -> Announcement {
-    Announcement {
-        subject: Subject::Hardware(wanted.mac),
-        index: link.index,
-        count,
-        interval: wanted.announce.interval,
+fn announcement(subject: Subject, wanted: &Wanted, link: &Link, count: u32) -> Announcement {
+    Announcement { subject, index: link.index, count, interval: wanted.announce.interval }
+}
+
+/// Keeps the switches' tables from forgetting the port, and mends the neighbours' caches. An IP address that is announced
+/// does both.
+fn refresh(wanted: &Wanted, link: &Link, net: &Net, cx: &Cx<'_>) {
+    let mut subjects: Vec<Subject> =
+        wanted.addresses.iter().map(|address| Subject::Ip(address.ip)).collect();
+    if subjects.is_empty() {
+        subjects.push(Subject::Hardware(wanted.mac));
+    }
+    if wanted.announce.refresh > 0
+        && let Err(error) = announce_all(&subjects, wanted, link, net)
+    {
+        cx.log.debug(&error.to_string());
     }
 }
 
-/// Keeps the switches' tables from forgetting the port. An IP address that is announced does the same.
-fn refresh(wanted: &Wanted, link: &Link, net: &Net, cx: &Cx<'_>) {
-    if wanted.announce.refresh == 0 || !wanted.addresses.is_empty() {
-        return;
+/// One socket for all, since to close one takes the kernel ten milliseconds.
+fn announce_all(subjects: &[Subject], wanted: &Wanted, link: &Link, net: &Net) -> Result<()> {
+    let socket = announce::socket(link.index, Subject::Hardware(wanted.mac))?;
+    for subject in subjects {
+        let announcement = announcement(*subject, wanted, link, wanted.announce.refresh);
+        announcement.once(net, &socket)?;
+        if announcement.count > 1 {
+            announcement.rest_detached(announce::socket(link.index, *subject)?)?;
+        }
     }
-    let announcement = announcement(wanted, link, wanted.announce.refresh);
-    let said = announce::socket(link.index, announcement.subject)
-        .and_then(|socket| announcement.once(net, &socket).map(|()| socket))
-        .and_then(|socket| announcement.rest_detached(socket));
-    if let Err(error) = said {
-        cx.log.debug(&error.to_string());
-    }
+    Ok(())
 }
 
 /// An address that no maker gave to any card, made of one that is not to be used any longer.

@@ -182,7 +182,6 @@ fn leads_through(route: &RouteMessage, index: u32) -> bool {
 
 /// What the driver's refusal means to somebody who wants the address.
 fn unwilling(refusal: Refusal, what: &str) -> Error {
-    let root = nix::unistd::geteuid().is_root();
     match refusal.errno() {
         Some(Errno::EOPNOTSUPP) => Error::NotInstalled(format!(
             "cannot {what}: its driver cannot change addresses; use mode=macvlan"
@@ -193,9 +192,10 @@ fn unwilling(refusal: Refusal, what: &str) -> Error {
         Some(Errno::EBUSY) => Error::Failed(format!(
             "cannot {what}: its driver says that it is busy, even while it is down; use mode=macvlan"
         )),
-        // A virtual function whose address belongs to the hypervisor.
-        Some(Errno::EPERM | Errno::EACCES) if root => Error::Failed(format!(
-            "cannot {what}: its driver or hypervisor forbids it; allow it there (trust on), or use mode=macvlan"
+        // A virtual function whose address belongs to the hypervisor answers as if a privilege were missing.
+        Some(Errno::EPERM | Errno::EACCES) => Error::NotPermitted(format!(
+            "cannot {what}: {refusal}; run it as root with CAP_NET_ADMIN, let the hypervisor allow it, \
+             or use mode=macvlan"
         )),
         _ => refusal.doing(what),
     }
@@ -217,5 +217,6 @@ mod tests {
         said(Errno::EOPNOTSUPP, 5);
         said(Errno::EADDRNOTAVAIL, 1);
         said(Errno::EBUSY, 1);
+        said(Errno::EPERM, 4);
     }
 }

@@ -331,24 +331,18 @@ fn a_second_resource_on_the_same_card_is_refused() {
     assert_eq!(host.mac("", "eth1"), OWN);
 }
 
-/// Heartbeat's form.
+/// The module of a driver is loaded anew, and the card is another one with the same name.
 #[test]
 #[ignore = "needs root: tests/run netns"]
-fn a_line_of_haresources() {
+fn a_card_that_comes_back_as_another_one() {
     let host = host_with_a_spare_card();
-    let run = |action: &str| {
-        let mut command = std::process::Command::new(host.path("MACaddr"));
-        command
-            .args(["eth1/02:00:00:00:00:01", "192.0.2.10/24,2001:db8", "10/64", action])
-            .env_clear();
-        let output = command.env("PATH", "/usr/bin:/bin").output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    run("start");
-    assert_eq!(host.mac("", "eth1"), MAC);
-    assert_eq!(host.places("2001:db8::10"), ["eth1 2001:db8::10/64"]);
-    assert!(run("status").contains("running"));
-    run("stop");
-    assert_eq!(host.mac("", "eth1"), OWN);
-    assert!(run("status").contains("stopped"));
+    let call = identity(&host, "device");
+    call.run("start").code(0);
+    host.sh("ip link del eth1
+         ip link add eth1 address 02:00:00:00:00:bb type veth peer name eth1 netns far
+         ip -n far link set eth1 up; ip link set eth1 up");
+    call.run("monitor").code(7);
+    call.run("start").code(0);
+    call.run("stop").code(0);
+    assert_eq!(host.mac("", "eth1"), "02:00:00:00:00:bb");
 }

@@ -6,6 +6,7 @@
 mod addresses;
 mod announcing;
 mod attrd;
+mod callers;
 mod conflicts;
 mod ethmonitor;
 mod families;
