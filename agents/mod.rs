@@ -5,9 +5,11 @@
 mod delay;
 mod dummy;
 mod ethmonitor;
+mod iface_macvlan;
 mod ipaddr;
 mod ipaddr2;
 mod ipv6addr;
+mod macaddr;
 mod mailto;
 mod ping;
 mod portblock;
@@ -21,9 +23,11 @@ pub const ALL: &[Entry] = &[
     Entry::of::<delay::Delay>(),
     Entry::of::<dummy::Dummy>(),
     Entry::of::<ethmonitor::EthMonitor>(),
+    Entry::of::<iface_macvlan::IfaceMacvlan>(),
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
     Entry::of::<ipv6addr::Ipv6Addr>(),
+    Entry::of::<macaddr::MacAddr>(),
     Entry::of::<mailto::MailTo>(),
     Entry::of::<ping::Ping>(),
     Entry::of::<portblock::PortBlock>(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::agent::{Agent, Cx, Status};
 use crate::error::{Error, Result};
-use crate::host::announce::{self, Announcement};
+use crate::host::announce::{self, Announcement, Subject};
 use crate::host::link::Link;
 use crate::host::namespace;
 use crate::host::net::Net;
@@ -101,16 +101,13 @@ impl SendArp {
     /// Announces, and marks that it did: first the one, so that nothing is marked that was not announced.
     fn announce(&self, cx: &Cx<'_>, net: &Net, link: &Link) -> Result<()> {
         let (ip, rhythm) = (self.0.ip, self.rhythm(cx));
+        let subject = Subject::Ip(ip);
+        // Whose address it is, is not for this agent to judge: a rival is none of its business.
         let announcement = Announcement {
-            ip,
-            index: link.index,
-            count: rhythm.count,
-            interval: rhythm.interval,
             marker: Some(self.marker(cx)),
-            // Whose address it is, is not for this agent to judge.
-            record: None,
+            ..Announcement::new(subject, link.index, rhythm.count, rhythm.interval)
         };
-        let socket = announce::socket(link.index, ip)?;
+        let socket = announce::socket(link.index, subject)?;
         announcement.once(net, &socket)?;
         self.mark(cx)?;
         let rest = if rhythm.background {

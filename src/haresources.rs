@@ -28,6 +28,7 @@ pub fn apply(
         let mut values = argument.as_bytes().split(|byte| *byte == b'/');
         let mut names = names.split('/').peekable();
         while let Some(alternatives) = names.next() {
+            let alternatives = plain(alternatives);
             // The last name takes the rest, so that a value which is a path stays whole.
             let value = match names.peek() {
                 None => values.by_ref().collect::<Vec<_>>().join(&b'/'),
@@ -57,28 +58,37 @@ fn variable(alternatives: &str, value: &[u8]) -> String {
     format!("OCF_RESKEY_{name}")
 }
 
+/// A parameter's name without its marks.
+fn plain(name: &str) -> &str {
+    name.trim_end_matches(['!', '*'])
+}
+
 /// ResourceManager separates arguments by `::`, which also stands in IPv6 addresses: where only one argument is
-/// possible, the pieces belong together.
+/// possible, or where the last one is marked, the pieces belong together.
 fn rejoined(pattern: &Haresources, arguments: &[OsString]) -> Vec<OsString> {
-    match pattern.arguments.len() {
-        1 if arguments.len() > 1 => vec![arguments.join(OsStr::new("::"))],
-        _ => arguments.to_vec(),
+    let most = pattern.arguments.len();
+    let joins = most == 1 || pattern.arguments.last().is_some_and(|last| last.ends_with('*'));
+    if !joins || arguments.len() <= most {
+        return arguments.to_vec();
     }
+    let (single, pieces) = arguments.split_at(most - 1);
+    [single, &[pieces.join(OsStr::new("::"))]].concat()
 }
 
 /// How a haresources line of the agent looks.
 #[must_use]
 pub fn line(agent: &str, pattern: &Haresources) -> String {
     let argument = |(index, names): (usize, &&str)| {
-        let parts: Vec<String> = names
-            .split('/')
-            .enumerate()
-            .map(|(part, name)| {
-                let name = name.split('|').next().unwrap_or(name);
-                if part == 0 { name.to_owned() } else { format!("[/{name}") }
-            })
-            .collect();
-        let whole = format!("{}{}", parts.concat(), "]".repeat(parts.len() - 1));
+        let (mut whole, mut open) = (String::new(), 0);
+        for (part, marked) in names.split('/').enumerate() {
+            let name = plain(marked.split('|').next().unwrap_or(marked));
+            let optional = part > 0 && !marked.ends_with('!');
+            open += usize::from(optional);
+            whole += if optional { "[" } else { "" };
+            whole += if part > 0 { "/" } else { "" };
+            whole += name;
+        }
+        whole += &"]".repeat(open);
         if index < pattern.required { format!("::{whole}") } else { format!("[::{whole}]") }
     };
     format!("{agent}{}", pattern.arguments.iter().enumerate().map(argument).collect::<String>())
@@ -94,10 +104,20 @@ mod tests {
         fixed: &[("lvs_support", "1")],
     };
 
+    const IDENTITY: Haresources =
+        Haresources { arguments: &["nic/mac!", "ip*"], required: 1, fixed: &[] };
+
     fn applied(arguments: &[&str]) -> Result<Vec<(String, String)>, String> {
+        applied_to(&ADDRESS, arguments)
+    }
+
+    fn applied_to(
+        pattern: &Haresources,
+        arguments: &[&str],
+    ) -> Result<Vec<(String, String)>, String> {
         let mut environment = Environment::default();
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        apply("IPaddr2", &ADDRESS, &arguments, &mut environment)?;
+        apply("IPaddr2", pattern, &arguments, &mut environment)?;
         let pair = |(k, v): &(OsString, OsString)| {
             (k.to_str().unwrap().to_owned(), v.to_str().unwrap().to_owned())
         };
@@ -124,6 +144,20 @@ mod tests {
                 .collect();
             assert_eq!(shown.join(" "), expected, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn a_marked_last_argument_takes_all_pieces() {
+        let ip = |arguments: &[&str]| {
+            let set = applied_to(&IDENTITY, arguments).unwrap();
+            set.into_iter().find(|(name, _)| name == "OCF_RESKEY_ip").map(|(_, value)| value)
+        };
+        let card = "eth1/02:00:00:00:00:01";
+        assert_eq!(ip(&[card]), None);
+        assert_eq!(ip(&[card, "192.0.2.10/24"]).as_deref(), Some("192.0.2.10/24"));
+        let both = ip(&[card, "192.0.2.10/24,2001:db8", "10/64"]);
+        assert_eq!(both.as_deref(), Some("192.0.2.10/24,2001:db8::10/64"));
+        assert_eq!(line("X", &IDENTITY), "X::nic/mac[::ip]");
     }
 
     #[test]

@@ -92,7 +92,8 @@ impl AgentSpec {
 #[derive(Clone, Copy, Debug)]
 pub struct Haresources {
     /// One pattern per argument: parameter names, separated by `/` as the values are, in order. A last part of
-    /// the form `nic|broadcast` takes the first name unless the value starts with a digit.
+    /// the form `nic|broadcast` takes the first name unless the value starts with a digit. A part after the first that
+    /// has to be there is marked `!`, a last argument whose value may contain `::` is marked `*`.
     pub arguments: &'static [&'static str],
     /// How many of the arguments have to be there.
     pub required: usize,

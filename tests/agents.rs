@@ -73,6 +73,7 @@ fn haresources_patterns_name_real_parameters() {
     for entry in agents::ALL {
         let Some(pattern) = &entry.described.agent.haresources else { continue };
         let named = pattern.arguments.iter().flat_map(|names| names.split(['/', '|']));
+        let named = named.map(|name| name.trim_end_matches(['!', '*']));
         for name in named.chain(pattern.fixed.iter().map(|(name, _)| *name)) {
             assert!(
                 entry.described.param(name).is_some(),

@@ -222,6 +222,7 @@ fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
             "protocol" => "tcp",
             "portno" => "80",
             "action" => "block",
+            "mac" => "02:00:00:00:00:01",
             _ => "192.0.2.10",
         };
         call.env(format!("OCF_RESKEY_{}", param.name), value);

@@ -131,7 +131,7 @@ fn pcs_explains_every_parameter() {
 }
 
 /// Words of `pcs resource create` after the resource's name, and what pcs says if it refuses.
-const CONFIGURATIONS: [(&str, Result<(), &str>); 8] = [
+const CONFIGURATIONS: [(&str, Result<(), &str>); 10] = [
     ("IPaddr2 ip=192.0.2.10 cidr_netmask=24 nic=eth0 --agent-validation", Ok(())),
     ("IPaddr2 ip=2001:db8::10 cidr_netmask=64 nic=eth0 nodad=true --agent-validation", Ok(())),
     ("IPaddr2 ip=192.0.2.300 --agent-validation", Err("ocf-exit-reason:parameter ip")),
@@ -142,6 +142,11 @@ const CONFIGURATIONS: [(&str, Result<(), &str>); 8] = [
     ("IPaddr2 cidr_netmask=24", Err("required resource option 'ip' is missing")),
     ("IPaddr2 ip=192.0.2.10 mask=24", Err("invalid resource option 'mask'")),
     ("IPv6addr ipv6addr=192.0.2.10 --agent-validation", Err("ocf-exit-reason:parameter ipv6addr")),
+    ("MACaddr nic=eth1 mac=02:00:00:00:00:01 mode=macvlan --agent-validation", Ok(())),
+    (
+        "MACaddr nic=eth1 mac=01:00:5e:00:00:01 --agent-validation",
+        Err("ocf-exit-reason:parameter mac"),
+    ),
     ("Stateful promotable --agent-validation", Ok(())),
 ];
 
@@ -192,11 +197,13 @@ const TESTED_WITH: &[(&str, &[&str])] = &[
     ("Delay", &["startdelay=0.1", "stopdelay=0.1", "mondelay=0.1"]),
     ("Dummy", &["fake=something"]),
     ("ethmonitor", &["interface=eth0", "link_status_only=true"]),
+    ("iface-macvlan", &["device=eth0", "name=mv0"]),
     ("IPaddr", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPaddr2", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPv6addr", &["ipv6addr=2001:db8::10", "nic=eth0", "cidr_netmask=64"]),
     ("MailTo", &["email=root@localhost", "subject=Web group"]),
     ("SendArp", &["ip=192.0.2.10", "nic=eth0"]),
+    ("MACaddr", &["nic=eth1", "mac=02:00:00:00:00:01", "ip=192.0.2.10/24"]),
     ("ping", &["host_list=127.0.0.1", "attempts=2"]),
     ("portblock", &["protocol=tcp", "portno=8080", "action=block", "ip=192.0.2.10"]),
     ("Stateful", &[]),

@@ -2,13 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::error::Result;
-use crate::host::announce::{self, Announcement};
+use crate::host::announce::{self, Announcement, Subject};
 use crate::host::arp::{self, Mac};
 use crate::host::detached;
 use crate::host::packet::PacketSocket;
@@ -17,8 +16,8 @@ use crate::state::StateFile;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Words {
-    /// The address
-    ip: IpAddr,
+    /// The IP or hardware address
+    subject: Subject,
     /// Number of its interface
     index: u32,
     /// How many announcements, the first one included
@@ -36,7 +35,7 @@ pub(super) struct Words {
 pub(super) fn run(words: &Words) -> Result<()> {
     detached::settle();
     let announcement = Announcement {
-        ip: words.ip,
+        subject: words.subject,
         index: words.index,
         count: words.count,
         interval: Duration::from_millis(words.interval),
@@ -45,7 +44,7 @@ pub(super) fn run(words: &Words) -> Result<()> {
     };
     let socket = match PacketSocket::inherited() {
         Some(socket) => socket,
-        None => announce::socket(words.index, words.ip)?,
+        None => announce::socket(words.index, words.subject)?,
     };
     announcement.rest(&socket, &mut |mac| tell(&announcement, mac))
 }
@@ -53,7 +52,7 @@ pub(super) fn run(words: &Words) -> Result<()> {
 /// Two hosts have the address: an administrator reads it now.
 fn tell(announcement: &Announcement, other: Mac) {
     let environment = Environment::of_process();
-    let ip = announcement.ip;
+    let ip = announcement.subject;
     let log = Log::new(&environment, "ocfbox", &ip.to_string());
     let other = arp::text(&other);
     log.warn(&format!("another host has {ip} too: {other} claims it; end it on one of them"));

@@ -1,4 +1,4 @@
-//! Telling the network where an address is now.
+//! Telling the network where an address is now: an IP address to its neighbours, a hardware address to the switches.
 //!
 //! The first announcement goes out before start returns. The rest is sent by a process of its own that holds nothing of
 //! the caller's open, is known by no file, and before each packet looks whether the address is still there. While it lasts it
@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
+use std::fmt;
 use std::net::IpAddr;
 use std::process::Stdio;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::arp::{self, Mac};
@@ -17,17 +19,57 @@ use super::link::Link;
 use super::ndisc;
 use super::net::Net;
 use super::packet::PacketSocket;
-use super::sysctl;
+use super::{rarp, sysctl};
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
+use crate::param::Value;
+use crate::param::values::UnicastMac;
 use crate::state::StateFile;
 use crate::trace_ask;
+
+/// What can be announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An IP address, at the hardware address that its interface has.
+    Ip(IpAddr),
+    /// A hardware address, at the switch port that its interface is plugged into.
+    Hardware(UnicastMac),
+}
+
+impl Subject {
+    /// Whether it is still there.
+    fn is_on(self, index: u32, net: &Net) -> Result<bool> {
+        Ok(match self {
+            Self::Ip(ip) => !net.places_of(ip, Some(index))?.is_empty(),
+            Self::Hardware(mac) => {
+                net.link(index)?.is_some_and(|link| link.hardware == mac.octets())
+            }
+        })
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Hardware(mac) => mac.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        word.parse().map(Self::Ip).or_else(|_| UnicastMac::parse(word.as_ref()).map(Self::Hardware))
+    }
+}
 
 /// An address to announce, and how often.
 #[derive(Clone, Debug)]
 pub struct Announcement {
     /// The address.
-    pub ip: IpAddr,
+    pub subject: Subject,
     /// Number of its interface.
     pub index: u32,
     /// How many times.
@@ -42,6 +84,12 @@ pub struct Announcement {
 }
 
 impl Announcement {
+    /// Announces `subject` on the interface number `index`, `count` times, as long as it is there.
+    #[must_use]
+    pub fn new(subject: Subject, index: u32, count: u32, interval: Duration) -> Self {
+        Self { subject, index, count, interval, marker: None, record: None }
+    }
+
     /// Announces once, with the hardware address that the interface has now.
     ///
     /// # Errors
@@ -50,22 +98,23 @@ impl Announcement {
         let Some(link) = net.link(self.index)? else {
             return Err(Error::Failed(format!(
                 "cannot announce {}: its interface is gone",
-                self.ip
+                self.subject
             )));
         };
         let mac = ethernet(&link)?;
-        trace_ask!("announce {} at {} on {}", self.ip, arp::text(&mac), link.name);
-        let sent = match self.ip {
-            IpAddr::V4(ip) => {
+        trace_ask!("announce {} at {} on {}", self.subject, arp::text(&mac), link.name);
+        let sent = match self.subject {
+            Subject::Hardware(mac) => socket.send(&rarp::here_is(mac.octets())),
+            Subject::Ip(IpAddr::V4(ip)) => {
                 arp::announcement(mac, ip).iter().try_for_each(|frame| socket.send(frame))
             }
-            IpAddr::V6(ip) => {
+            Subject::Ip(IpAddr::V6(ip)) => {
                 let forwards = sysctl::read(&["ipv6", "conf", &link.name, "forwarding"]);
                 let router = forwards.is_some_and(|value| value != "0");
                 socket.send(&ndisc::announcement(mac, ip, router))
             }
         };
-        sent.doing(|| format!("announce {} on {}", self.ip, link.name))
+        sent.doing(|| format!("announce {} on {}", self.subject, link.name))
     }
 
     /// The announcements after the first, each after a pause and a look; ends when the address is gone.
@@ -117,7 +166,7 @@ impl Announcement {
     fn holds(&self, marked: Option<&str>) -> Result<bool> {
         match self.marker {
             Some(_) => Ok(marked.is_some() && self.marked()?.as_deref() == marked),
-            None => Ok(!network()?.places_of(self.ip, Some(self.index))?.is_empty()),
+            None => self.subject.is_on(self.index, &network()?),
         }
     }
 
@@ -167,7 +216,7 @@ impl Announcement {
                 std::thread::sleep(left);
                 None
             });
-            if let (IpAddr::V4(ip), Some(length)) = (self.ip, received)
+            if let (Subject::Ip(IpAddr::V4(ip)), Some(length)) = (self.subject, received)
                 && let Some(mac) = buffer.get(..length).and_then(|frame| arp::claimed(frame, ip))
                 && network()
                     .and_then(|net| net.links())
@@ -191,7 +240,7 @@ impl Announcement {
         }
         let mut words: Vec<OsString> = vec![
             "announce".into(),
-            self.ip.to_string().into(),
+            self.subject.to_string().into(),
             self.index.to_string().into(),
             self.count.to_string().into(),
             self.interval.as_millis().to_string().into(),
@@ -204,7 +253,7 @@ impl Announcement {
         file("--marker", &self.marker);
         file("--record", &self.record);
         detached::leave_behind(&words, Stdio::from(socket))
-            .doing(|| format!("start the process that goes on announcing {}", self.ip))
+            .doing(|| format!("start the process that goes on announcing {}", self.subject))
     }
 }
 
@@ -213,15 +262,15 @@ fn network() -> Result<Net> {
     Net::open(Deadline::after(Duration::from_secs(5)))
 }
 
-/// A socket for the announcements of `ip`, and for ARP also for questions and their answers.
+/// A socket for the announcements of `subject`, and for ARP also for questions and their answers.
 ///
 /// # Errors
 /// A privilege is missing, or the interface is gone.
-pub fn socket(index: u32, ip: IpAddr) -> Result<PacketSocket> {
-    // Nothing is listened to for IPv6: with no type the socket receives nothing, and the frame names its own.
-    let ethertype = if ip.is_ipv4() { arp::ETHERTYPE } else { 0 };
+pub fn socket(index: u32, subject: Subject) -> Result<PacketSocket> {
+    // Nothing else is listened to: with no type the socket receives nothing, and a frame names its own.
+    let ethertype = if matches!(subject, Subject::Ip(IpAddr::V4(_))) { arp::ETHERTYPE } else { 0 };
     PacketSocket::bind(index, ethertype)
-        .doing(|| format!("open a packet socket on interface number {index} to announce {ip}"))
+        .doing(|| format!("open a packet socket on interface number {index} to announce {subject}"))
 }
 
 /// The six octets of the interface's hardware address.
@@ -247,6 +296,14 @@ pub fn ethernet(link: &Link) -> Result<Mac> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_is_what_it_is_written_as() {
+        for word in ["192.0.2.10", "2001:db8::10", "02:00:00:00:00:01"] {
+            assert_eq!(word.parse::<Subject>().unwrap().to_string(), word);
+        }
+        "eth0".parse::<Subject>().unwrap_err();
+    }
 
     #[test]
     fn hardware_addresses_that_cannot_be_announced_are_refused_with_a_reason() {

@@ -33,8 +33,12 @@ struct Packet {
 
 impl Packet {
     fn broadcast_frame(&self) -> [u8; FRAME] {
+        self.frame_to(BROADCAST)
+    }
+
+    fn frame_to(&self, destination: Mac) -> [u8; FRAME] {
         let mut frame = [0; FRAME];
-        frame[0..6].copy_from_slice(&BROADCAST);
+        frame[0..6].copy_from_slice(&destination);
         frame[6..12].copy_from_slice(&self.sender_mac);
         frame[12..14].copy_from_slice(&ETHERTYPE.to_be_bytes());
         // Hardware type Ethernet, protocol IPv4, address lengths 6 and 4.
@@ -90,6 +94,19 @@ pub fn claimed(frame: &[u8], ip: Ipv4Addr) -> Option<Mac> {
     Packet::read(frame).filter(|packet| packet.sender_ip == ip).map(|packet| packet.sender_mac)
 }
 
+/// The frames that ask for `ip` without claiming it (RFC 5227, 2.1.1): to everybody, and to `suspect` alone.
+#[must_use]
+pub fn probes(mac: Mac, ip: Ipv4Addr, suspect: Mac) -> [Vec<u8>; 2] {
+    let probe = Packet {
+        operation: REQUEST,
+        sender_mac: mac,
+        sender_ip: Ipv4Addr::UNSPECIFIED,
+        target_mac: [0; 6],
+        target_ip: ip,
+    };
+    [BROADCAST, suspect].map(|destination| probe.frame_to(destination).to_vec())
+}
+
 /// How to ask: when the questions go out, and when asking ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience<'a> {
@@ -98,6 +115,14 @@ pub struct Patience<'a> {
     /// Time of the end.
     pub end: Duration,
 }
+
+/// A host that has the address answers within a millisecond or two. RFC 5227 waits for seconds, which is more than a
+/// takeover may cost; the second question is for the one frame that a busy switch drops. A later answer is heard by
+/// the process that goes on announcing.
+pub const PATIENCE: Patience = Patience {
+    questions: &[Duration::ZERO, Duration::from_millis(8)],
+    end: Duration::from_millis(20),
+};
 
 /// Asks the network whether another host has `ip`: its hardware address, or none if nobody answered.
 ///
@@ -113,7 +138,7 @@ pub fn who_has(
     is_ours: &mut dyn FnMut(&Mac) -> bool,
     patience: &Patience<'_>,
 ) -> io::Result<Option<Mac>> {
-    let frame = probe(mac, ip).broadcast_frame();
+    let [frame, _] = probes(mac, ip, BROADCAST);
     let begin = Instant::now();
     let mut questions = patience.questions.iter().peekable();
     let mut buffer = [0; 128];
@@ -234,6 +259,16 @@ mod tests {
             assert_eq!(announced(&frame, ip), Some(MAC));
             assert_eq!(announced(&frame, other), None);
         }
+    }
+
+    #[test]
+    fn a_probe_claims_nothing() {
+        let [all, one] = probes(MAC, "192.0.2.10".parse().unwrap(), [2, 0, 0, 0, 0, 9]);
+        assert_eq!((&all[..6], &one[..6]), (&[0xff; 6][..], &[2, 0, 0, 0, 0, 9][..]));
+        assert_eq!(all[6..], one[6..]);
+        assert_eq!(all[6..12], MAC);
+        assert_eq!(all[28..32], [0; 4]);
+        assert_eq!(all[38..42], [192, 0, 2, 10]);
     }
 
     #[test]

@@ -3,23 +3,36 @@
 #![forbid(unsafe_code)]
 
 use rtnetlink::packet_route::link::{
-    InfoBondPort, InfoKind, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
-    LinkLayerType, LinkMessage, MiiStatus, Prop, State,
+    InfoBondPort, InfoData, InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, LinkAttribute,
+    LinkFlags, LinkInfo, LinkLayerType, LinkMessage, MiiStatus, Prop, State,
 };
 
+use super::macvlan::Mode;
 use super::net::Net;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::param::values::InterfaceName;
 
-/// What kind of device it is, as far as it matters where addresses belong.
+/// Of what it is a port, as far as it matters where addresses belong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LinkKind {
-    /// Addresses belong on it and not on its ports.
-    Aggregate,
-    /// Anything else: VLAN, macvlan, VRF, a card.
+pub enum PortOf {
+    /// A bond.
+    Bond,
+    /// A bridge or a team.
+    Bridge,
+    /// A VRF: its addresses are in a world of their own (Documentation/networking/vrf.rst).
+    Vrf,
+    /// Of nothing, or of a device that leaves addresses to its ports.
     #[default]
-    Plain,
+    Nothing,
+}
+
+impl PortOf {
+    /// Whatever arrives at the port is its bond's, its bridge's or its team's, and so must be the addresses.
+    #[must_use]
+    pub const fn takes_all(self) -> bool {
+        matches!(self, Self::Bond | Self::Bridge)
+    }
 }
 
 /// One interface.
@@ -43,16 +56,24 @@ pub struct Link {
     pub no_neighbours: bool,
     /// Hardware address as it is now.
     pub hardware: Vec<u8>,
+    /// Hardware address that the maker gave it (`IFLA_PERM_ADDRESS`); empty where there is none.
+    pub permanent: Vec<u8>,
+    /// What `ip link set alias` says of it.
+    pub alias: Option<String>,
+    /// Index of the device below it, on whose cable it is: the parent of a VLAN or a macvlan.
+    pub parent: Option<u32>,
+    /// For a macvlan, which frames it sees.
+    pub macvlan: Option<Mode>,
     /// `InfiniBand`, whose hardware addresses have 20 octets.
     pub infiniband: bool,
-    /// Aggregate or not.
-    pub kind: LinkKind,
     /// Index of the device of which this one is a port.
     pub controller: Option<u32>,
+    /// What kind of device that is.
+    pub port_of: PortOf,
     /// It is a port of a bond that does not use it, for it failed the bond's own test of the link.
     pub rejected: bool,
-    /// It is a port of a VRF, so that its addresses are in a world of their own.
-    pub in_vrf: bool,
+    /// It is a VRF itself.
+    pub is_vrf: bool,
 }
 
 impl Link {
@@ -70,25 +91,31 @@ impl Link {
             infiniband: message.header.link_layer_type == LinkLayerType::Infiniband,
             ..Self::default()
         };
+        let mut stacked = false;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Address(hardware) => link.hardware.clone_from(hardware),
+                LinkAttribute::PermAddress(hardware) => link.permanent.clone_from(hardware),
+                LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
+                LinkAttribute::Link(index) => link.parent = Some(*index),
                 LinkAttribute::OperState(state) => link.operstate = state.to_string(),
                 LinkAttribute::Controller(index) => link.controller = Some(*index),
                 LinkAttribute::PropList(properties) => {
                     link.alt_names = properties.iter().filter_map(alt_name).collect();
                 }
                 LinkAttribute::LinkInfo(info) => {
-                    if info.iter().any(aggregates) {
-                        link.kind = LinkKind::Aggregate;
-                    }
+                    link.port_of = info.iter().find_map(port_of).unwrap_or_default();
                     link.rejected = info.iter().any(rejects);
-                    link.in_vrf = info.contains(&LinkInfo::PortKind(InfoPortKind::Vrf));
+                    link.is_vrf = info.contains(&LinkInfo::Kind(InfoKind::Vrf));
+                    stacked = info.iter().any(shares_a_cable);
+                    link.macvlan = info.iter().find_map(macvlan_mode);
                 }
                 _ => {}
             }
         }
+        // The same attribute tells of the other end of a veth pair, which is not below this one.
+        link.parent = link.parent.filter(|_| stacked);
         link
     }
 
@@ -98,10 +125,13 @@ impl Link {
         self.name == name || self.alt_names.iter().any(|alt| alt == name)
     }
 
-    /// The VRF to which it belongs, if any.
+    /// The VRF to which its addresses belong, if any: its own ones to a VRF itself.
     #[must_use]
     pub fn vrf(&self) -> Option<u32> {
-        self.controller.filter(|_| self.in_vrf)
+        if self.is_vrf {
+            return Some(self.index);
+        }
+        self.controller.filter(|_| self.port_of == PortOf::Vrf)
     }
 
     /// Megabits a second, as the driver says; none if it does not know. That of a bond is the sum of its ports'.
@@ -168,12 +198,36 @@ fn alt_name(property: &Prop) -> Option<String> {
     }
 }
 
-fn aggregates(info: &LinkInfo) -> bool {
-    match info {
-        LinkInfo::Kind(InfoKind::Bond | InfoKind::Bridge) => true,
-        LinkInfo::Kind(InfoKind::Other(kind)) => kind == "team",
-        _ => false,
-    }
+fn port_of(info: &LinkInfo) -> Option<PortOf> {
+    let LinkInfo::PortKind(kind) = info else { return None };
+    Some(match kind {
+        InfoPortKind::Bond => PortOf::Bond,
+        InfoPortKind::Bridge | InfoPortKind::Team => PortOf::Bridge,
+        InfoPortKind::Vrf => PortOf::Vrf,
+        // An internal port of Open vSwitch is the host's own interface.
+        _ => PortOf::Nothing,
+    })
+}
+
+fn shares_a_cable(info: &LinkInfo) -> bool {
+    let LinkInfo::Kind(kind) = info else { return false };
+    let kinds = [
+        InfoKind::Vlan,
+        InfoKind::MacVlan,
+        InfoKind::MacVtap,
+        InfoKind::IpVlan,
+        InfoKind::IpVtap,
+        InfoKind::MacSec,
+    ];
+    kinds.contains(kind)
+}
+
+fn macvlan_mode(info: &LinkInfo) -> Option<Mode> {
+    let LinkInfo::Data(InfoData::MacVlan(data)) = info else { return None };
+    data.iter().find_map(|item| match item {
+        InfoMacVlan::Mode(mode) => Some(Mode::of(*mode)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Unsolicited neighbour advertisements (RFC 4861, 4.4 and 7.2.6).
+//! Unsolicited neighbour advertisements (RFC 4861, 4.4 and 7.2.6), and questions that a live host answers.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,8 @@ const ETHERTYPE: u16 = 0x86dd;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
 const ICMPV6: u8 = 58;
+const ECHO_REQUEST: u8 = 128;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 const ROUTER: u8 = 0x80;
 const OVERRIDE: u8 = 0x20;
@@ -26,21 +28,61 @@ pub fn announcement(mac: Mac, ip: Ipv6Addr, router: bool) -> Vec<u8> {
     // Option: target link-layer address, length in units of eight octets.
     message.extend([2, 1]);
     message.extend(mac);
-    let checksum = checksum(ip, ALL_NODES, &message);
+    frame(ALL_NODES_MAC, mac, ip, ALL_NODES, message)
+}
+
+/// The link-local address that a host makes of its hardware address if nobody tells it otherwise (RFC 2464, 5).
+#[must_use]
+pub fn link_local(mac: Mac) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    octets[..2].copy_from_slice(&[0xfe, 0x80]);
+    octets[8..11].copy_from_slice(&[mac[0] ^ 2, mac[1], mac[2]]);
+    octets[11..13].copy_from_slice(&[0xff, 0xfe]);
+    octets[13..].copy_from_slice(&mac[3..]);
+    Ipv6Addr::from(octets)
+}
+
+/// A neighbour solicitation for `ip` that goes to `suspect` alone (RFC 4861, 7.3.3).
+#[must_use]
+pub fn solicitation(mac: Mac, ip: Ipv6Addr, suspect: Mac) -> Vec<u8> {
+    let mut message = vec![NEIGHBOUR_SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(ip.octets());
+    // Option: source link-layer address.
+    message.extend([1, 1]);
+    message.extend(mac);
+    frame(suspect, mac, link_local(mac), ip, message)
+}
+
+/// An echo request for all nodes that goes to `suspect` alone, which has to ask for `source` before it can answer.
+#[must_use]
+pub fn echo(mac: Mac, source: Ipv6Addr, suspect: Mac) -> Vec<u8> {
+    let message = vec![ECHO_REQUEST, 0, 0, 0, 0, 0, 0, 0];
+    frame(suspect, mac, source, ALL_NODES, message)
+}
+
+/// A frame with a message of `ICMPv6`, whose checksum is filled in.
+fn frame(
+    to: Mac,
+    mac: Mac,
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    mut message: Vec<u8>,
+) -> Vec<u8> {
+    let checksum = checksum(source, destination, &message);
     message[2..4].copy_from_slice(&checksum.to_be_bytes());
 
     let length = u16::try_from(message.len()).unwrap_or_default();
     let mut frame = Vec::with_capacity(14 + 40 + message.len());
-    frame.extend(ALL_NODES_MAC);
+    frame.extend(to);
     frame.extend(mac);
     frame.extend(ETHERTYPE.to_be_bytes());
     // Version 6, no class, no flow.
     frame.extend([0x60, 0, 0, 0]);
     frame.extend(length.to_be_bytes());
-    // Receivers drop it with any other hop limit (RFC 4861, 7.1.2).
+    // Receivers drop it with any other hop limit (RFC 4861, 7.1.1 and 7.1.2).
     frame.extend([ICMPV6, 255]);
-    frame.extend(ip.octets());
-    frame.extend(ALL_NODES.octets());
+    frame.extend(source.octets());
+    frame.extend(destination.octets());
     frame.extend(message);
     frame
 }
@@ -83,6 +125,23 @@ mod tests {
         assert_eq!(frame[62..78], ip.octets());
         assert_eq!(frame[78..], [2, 1, 2, 0, 0, 0, 0, 1]);
         assert_eq!(announcement([2, 0, 0, 0, 0, 1], ip, true)[58], 0xa0);
+    }
+
+    #[test]
+    fn questions_go_to_the_suspect_alone() {
+        let (own, suspect) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 9]);
+        let target = link_local(suspect);
+        assert_eq!(target.to_string(), "fe80::ff:fe00:9");
+        let asked = solicitation(own, target, suspect);
+        assert_eq!(asked.len(), 86);
+        assert_eq!(asked[..14], [2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 0x86, 0xdd]);
+        assert_eq!(asked[38..54], target.octets(), "to the target itself");
+        assert_eq!((asked[54], &asked[62..78]), (135, &target.octets()[..]));
+        assert_eq!(asked[78..], [1, 1, 2, 0, 0, 0, 0, 1]);
+        let pinged = echo(own, link_local(own), suspect);
+        assert_eq!(pinged[..6], suspect);
+        assert_eq!((&pinged[38..54], pinged[54]), (&ALL_NODES.octets()[..], 128));
+        assert_eq!(checksum(link_local(own), ALL_NODES, &pinged[54..]), 0);
     }
 
     proptest! {

@@ -42,6 +42,21 @@ impl Net {
         known.sort();
         Ok(known.into_iter().map(|(_, _, ip)| ip).collect())
     }
+
+    /// The IP addresses that the neighbour tables have at `mac`, on whichever interface.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn known_at(&self, mac: Mac) -> Result<Vec<IpAddr>> {
+        let question = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
+        let mut found = Vec::new();
+        for object in self.dump("list neighbours", question)? {
+            if let RouteNetlinkMessage::NewNeighbour(message) = object {
+                found.extend(address_at(&message, mac));
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// Which neighbours.
@@ -126,4 +141,17 @@ fn echo(link: &Link, neighbours: &[Ipv6Addr], asking: Asking) -> io::Result<bool
     let attempts = u16::try_from(asking.times).unwrap_or(u16::MAX);
     let plan = Plan { attempts, needed: 1, time: asking.within, size: 56, source: None };
     Ok(probe::ask(&questions, &plan)?.answers.iter().any(Result::is_ok))
+}
+
+fn address_at(message: &NeighbourMessage, mac: Mac) -> Option<IpAddr> {
+    let attributes = &message.attributes;
+    let there = attributes.iter().any(
+        |attribute| matches!(attribute, NeighbourAttribute::LinkLayerAddress(at) if *at == mac),
+    );
+    let ip = attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    });
+    ip.filter(|_| there)
 }

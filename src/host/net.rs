@@ -268,7 +268,17 @@ impl Net {
     /// # Errors
     /// The kernel or the driver refused.
     pub fn set_up(&self, link: &Link) -> Result<()> {
-        self.set_state(link, LinkFlags::Up, "up")
+        let Err(refused) = self.set_state(link, LinkFlags::Up) else { return Ok(()) };
+        let name = &link.name;
+        // A VLAN or a macvlan cannot be up without the device below it.
+        let parent = link.parent.filter(|_| refused.errno() == Some(Errno::ENETDOWN));
+        let parent = parent.map(|index| self.link(index)).transpose()?.flatten();
+        match parent.filter(|parent| !parent.up) {
+            Some(Link { name: parent, .. }) => Err(Error::Failed(format!(
+                "cannot set {name} up: its lower device {parent} is down; `ip link set {parent} up` mends it"
+            ))),
+            None => Err(refused.doing(&format!("set {name} up"))),
+        }
     }
 
     /// Sets an interface administratively down.
@@ -276,17 +286,18 @@ impl Net {
     /// # Errors
     /// The kernel or the driver refused.
     pub fn set_down(&self, link: &Link) -> Result<()> {
-        self.set_state(link, LinkFlags::empty(), "down")
+        let refused = self.set_state(link, LinkFlags::empty());
+        refused.map_err(|refusal| refusal.doing(&format!("set {} down", link.name)))
     }
 
-    fn set_state(&self, link: &Link, flags: LinkFlags, word: &str) -> Result<()> {
-        let what = format!("set {} {word}", link.name);
+    fn set_state(&self, link: &Link, flags: LinkFlags) -> Result<(), Refusal> {
+        let word = if flags.contains(LinkFlags::Up) { "up" } else { "down" };
         let mut message = LinkMessage::default();
         message.header.index = link.index;
         message.header.flags = flags;
         message.header.change_mask = LinkFlags::Up;
-        let message = RouteNetlinkMessage::SetLink(message);
-        self.change(&what, message, 0).map_err(|refusal| refusal.doing(&what))
+        let what = format!("set {} {word}", link.name);
+        self.change(&what, RouteNetlinkMessage::SetLink(message), 0)
     }
 
     /// Waits until `done` says so, waking up whenever the kernel has news; whether it did within `at_most` and the

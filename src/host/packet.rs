@@ -40,6 +40,36 @@ impl PacketSocket {
         Some(Self { descriptor })
     }
 
+    /// A socket that receives what comes from the hardware address `source`, whatever its type and for whomever it is
+    /// meant, and nothing else. The kernel leaves promiscuous mode when it is closed.
+    ///
+    /// # Errors
+    /// `CAP_NET_RAW` is missing, or there is no such interface.
+    pub fn watch(index: u32, source: [u8; 6]) -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
+        let mut program = only_from(source);
+        let filter = libc::sock_fprog {
+            len: u16::try_from(program.len()).map_err(io::Error::other)?,
+            filter: program.as_mut_ptr(),
+        };
+        // SAFETY: a `sock_fprog` is what this option takes; the kernel copies the program before `program` goes.
+        unsafe { set_option(&descriptor, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)? };
+        let promiscuous = libc::packet_mreq {
+            mr_ifindex: i32::try_from(index).map_err(io::Error::other)?,
+            mr_type: u16::try_from(libc::PACKET_MR_PROMISC).map_err(io::Error::other)?,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        // SAFETY: a `packet_mreq`, without pointers, is what this option takes.
+        unsafe {
+            set_option(&descriptor, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &promiscuous)?;
+        };
+        let all = u16::try_from(libc::ETH_P_ALL).map_err(io::Error::other)?;
+        bind(descriptor.as_raw_fd(), &link_address(index, all)?)?;
+        Ok(Self { descriptor })
+    }
+
     /// Sends one frame.
     ///
     /// # Errors
@@ -76,6 +106,44 @@ impl From<PacketSocket> for Stdio {
     fn from(socket: PacketSocket) -> Self {
         socket.descriptor.into()
     }
+}
+
+/// A classic BPF program (Documentation/networking/filter.rst) that lets pass what others send from `source`.
+fn only_from(source: [u8; 6]) -> [libc::sock_filter; 8] {
+    let instruction = |code: u32, yes, no, k| libc::sock_filter {
+        code: u16::try_from(code).unwrap_or_default(),
+        jt: yes,
+        jf: no,
+        k,
+    };
+    let load = |size, at| instruction(libc::BPF_LD | size | libc::BPF_ABS, 0, 0, at);
+    let compare = |yes, no, with| instruction(libc::BPF_JMP | libc::BPF_JEQ, yes, no, with);
+    let end = |length| instruction(libc::BPF_RET, 0, 0, length);
+    let head = u32::from_be_bytes([source[0], source[1], source[2], source[3]]);
+    let tail = u32::from_be_bytes([0, 0, source[4], source[5]]);
+    let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
+    [
+        load(libc::BPF_W, 6),
+        compare(0, 5, head),
+        load(libc::BPF_H, 10),
+        compare(0, 3, tail),
+        load(libc::BPF_B, kind),
+        compare(1, 0, u32::from(libc::PACKET_OUTGOING)),
+        end(u32::MAX),
+        end(0),
+    ]
+}
+
+/// Sets an option of a socket.
+///
+/// # Safety
+/// `T` is the type of this option's value, and what it points to is valid for as long as the kernel looks at it.
+unsafe fn set_option<T>(socket: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(mem::size_of::<T>()).map_err(io::Error::other)?;
+    let pointer = std::ptr::from_ref(value).cast();
+    // SAFETY: `pointer` and `length` are those of a live `T`; the rest is the caller's promise.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, pointer, length) };
+    Errno::result(result).map(drop).map_err(io::Error::from)
 }
 
 /// The address of packet(7) that names an interface and a type of frames.

@@ -61,8 +61,8 @@ pub(super) fn places(wanted: &Wanted, net: &Net, on: Option<&Link>) -> Result<Ve
     Ok(places)
 }
 
-/// Leaves out places where the same bits are another address: a link-local one of another interface (RFC 4007, 6),
-/// and one in another VRF than the interface that is given.
+/// Leaves out places where the same bits are another address: a link-local one of another interface (RFC 4007, 6), one
+/// in another VRF than the interface that is given, and one in any VRF if none is given.
 fn leave_other_worlds(wanted: &Wanted, net: &Net, places: &mut Vec<Place>) -> Result<()> {
     let on_nic = |link: &Link| wanted.nic.as_ref().is_some_and(|nic| link.is_named(nic.as_str()));
     if places.iter().all(|place| on_nic(&place.link)) {
@@ -70,11 +70,17 @@ fn leave_other_worlds(wanted: &Wanted, net: &Net, places: &mut Vec<Place>) -> Re
     }
     if is_link_local(wanted.ip) {
         places.retain(|place| on_nic(&place.link));
-    } else if let Some(nic) = &wanted.nic
-        && let Some(link) = net.link_named(nic.as_str())?
-    {
-        places.retain(|place| place.link.vrf() == link.vrf());
+        return Ok(());
     }
+    let vrf = match &wanted.nic {
+        None => None,
+        Some(nic) => match net.link_named(nic.as_str())? {
+            Some(link) => link.vrf(),
+            // Nobody knows where it was. It may have another name by now.
+            None => return Ok(()),
+        },
+    };
+    places.retain(|place| place.link.vrf() == vrf);
     Ok(())
 }
 
@@ -88,6 +94,12 @@ fn differences(wanted: &Wanted, address: &Address, link: &Link) -> Vec<String> {
             found.push(format!("it is on {} instead of a network interface", link.name));
         }
         _ => {}
+    }
+    if link.port_of.takes_all() {
+        found.push(format!(
+            "{} is a port of a bond, bridge or team, which gets what arrives there",
+            link.name
+        ));
     }
     if let Some(prefix) = wanted.prefix
         && prefix != address.prefix

@@ -3,25 +3,16 @@
 #![forbid(unsafe_code)]
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
 use super::Wanted;
 use crate::agent::Cx;
 use crate::error::{Doing, Error, Result};
-use crate::host::announce::{self, Announcement, ethernet};
-use crate::host::arp::{self, Mac, Patience};
+use crate::host::announce::{self, Announcement, Subject, ethernet};
+use crate::host::arp::{self, Mac, PATIENCE};
 use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::host::packet::PacketSocket;
 use crate::state::StateFile;
-
-/// A host that has the address answers within a millisecond or two. RFC 5227 waits for seconds, which is more than a
-/// takeover may cost; the second question is for the one frame that a busy switch drops. A later answer is heard by
-/// the process that goes on announcing.
-const PATIENCE: Patience = Patience {
-    questions: &[Duration::ZERO, Duration::from_millis(8)],
-    end: Duration::from_millis(20),
-};
 
 /// Whether the address can be announced on the interface at all.
 ///
@@ -43,7 +34,7 @@ impl Neighbours {
         if link.no_neighbours {
             return Self { socket: None };
         }
-        let opened = announce::socket(link.index, wanted.ip);
+        let opened = announce::socket(link.index, Subject::Ip(wanted.ip));
         if let Err(error) = &opened {
             cx.log.warn(&error.to_string());
         }
@@ -134,8 +125,8 @@ pub(super) fn refuse_rival(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link)
     if !record.path().exists() {
         return Ok(());
     }
-    let asked =
-        announce::socket(link.index, wanted.ip).and_then(|socket| owner(ip, &socket, net, link));
+    let asked = announce::socket(link.index, Subject::Ip(wanted.ip))
+        .and_then(|socket| owner(ip, &socket, net, link));
     match asked {
         Ok(Some(other)) => Err(Error::Failed(format!(
             "another host has {ip} too: {} answers for it on {}; end it on one of them",
@@ -165,7 +156,7 @@ pub(super) struct Rest {
 impl Rest {
     /// Sends them, or lets a process of their own do it.
     pub fn send(self, cx: &Cx<'_>) {
-        let ip = self.announcement.ip;
+        let ip = self.announcement.subject;
         let mut rival = |mac: Mac| {
             cx.log.warn(&format!("another host has {ip} too: {} claims it", arp::text(&mac)));
         };
@@ -186,8 +177,7 @@ fn tell(error: &Error, cx: &Cx<'_>) {
 }
 
 fn announcement(wanted: &Wanted, index: u32, count: u32) -> Announcement {
-    let interval = wanted.announce.interval;
-    Announcement { ip: wanted.ip, index, count, interval, marker: None, record: None }
+    Announcement::new(Subject::Ip(wanted.ip), index, count, wanted.announce.interval)
 }
 
 /// Announces from a monitor, which mends what a lost announcement or a short split left.
@@ -196,7 +186,7 @@ pub(super) fn refresh(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) {
         return;
     }
     let announcement = announcement(wanted, link.index, wanted.announce.refresh);
-    let said = announce::socket(link.index, wanted.ip)
+    let said = announce::socket(link.index, Subject::Ip(wanted.ip))
         .and_then(|socket| announcement.once(net, &socket).map(|()| socket))
         .and_then(|socket| announcement.rest_detached(socket));
     if let Err(error) = said {

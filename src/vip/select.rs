@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::Wanted;
 use crate::error::{Error, Result};
 use crate::host::address::{Address, bits, contains, is_link_local};
-use crate::host::link::{Link, LinkKind};
+use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::host::route::Route;
 use crate::param::values::InterfaceName;
@@ -86,6 +86,7 @@ pub(super) fn in_kernel(wanted: &Wanted, net: &Net) -> Result<Choice> {
     // With both given, nothing depends on what other addresses and routes there are, nor on how many.
     if let (Some(nic), Some(prefix)) = (&wanted.nic, wanted.prefix)
         && let Some(link) = net.link_named(nic.as_str())?
+        && !link.port_of.takes_all()
     {
         return Ok(given(&link, prefix));
     }
@@ -115,6 +116,9 @@ pub(super) fn in_kernel(wanted: &Wanted, net: &Net) -> Result<Choice> {
 /// The interface that is given is not here, or none that is leads to the subnet of the address.
 pub fn choose(question: &Question<'_>, dump: &Dump) -> Result<Choice> {
     let named = question.nic.map(|name| find(name, dump)).transpose()?;
+    if let Some(link) = named.filter(|link| link.port_of.takes_all()) {
+        return Err(misplaced(link, dump));
+    }
     if let (Some(link), Some(prefix)) = (named, question.prefix) {
         return Ok(given(link, prefix));
     }
@@ -181,15 +185,23 @@ fn link(index: u32, dump: &Dump) -> Option<&Link> {
     dump.links.iter().find(|link| link.index == index)
 }
 
-/// Ports of a bond, a bridge or a team carry no addresses; ports of a VRF do.
-fn is_port(link: &Link, dump: &Dump) -> bool {
-    let controller = link.controller.and_then(|index| self::link(index, dump));
-    controller.is_some_and(|controller| controller.kind == LinkKind::Aggregate)
+/// What arrives at a port is its bond's, its bridge's or its team's.
+fn misplaced(port: &Link, dump: &Dump) -> Error {
+    let owner = port.controller.and_then(|index| link(index, dump));
+    let owner = owner.map_or("another device", |owner| &owner.name);
+    Error::Local(format!(
+        "{name} is a port of {owner}, which gets what arrives there; set nic={owner}",
+        name = port.name
+    ))
 }
 
 fn candidates(question: &Question<'_>, dump: &Dump) -> Vec<Candidate> {
-    let usable =
-        |index: u32| link(index, dump).is_some_and(|link| !link.loopback && !is_port(link, dump));
+    // Without nic an address is outside of every VRF.
+    let within_reach = |link: &Link| question.nic.is_some() || link.vrf().is_none();
+    let usable = |index: u32| {
+        link(index, dump)
+            .is_some_and(|link| !link.loopback && !link.port_of.takes_all() && within_reach(link))
+    };
     // A network shorter than the wanted one contains all of it; a longer one only a part.
     let fits = |prefix: u8| prefix > 0 && question.prefix.is_none_or(|wanted| prefix <= wanted);
     let routed = dump.routes.iter().filter(|route| {
@@ -271,6 +283,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::host::link::PortOf;
 
     fn interface(index: u32, name: &str) -> Link {
         Link { index, name: name.to_owned(), up: true, carrier: true, ..Link::default() }
@@ -355,16 +368,26 @@ mod tests {
     fn a_bond_has_the_address_and_its_ports_do_not() {
         let mut host = dump(vec![on_link("192.0.2.0", 24, 2, 0), on_link("192.0.2.0", 24, 4, 0)]);
         host.links[1].controller = Some(4);
-        host.links.push(Link { kind: LinkKind::Aggregate, ..interface(4, "bond0") });
+        host.links[1].port_of = PortOf::Bond;
+        host.links.push(interface(4, "bond0"));
         assert_eq!(asked("192.0.2.9", None, None, &host).unwrap().0, "bond0");
+        for prefix in [None, Some(24)] {
+            let refused = asked("192.0.2.9", Some("eth0"), prefix, &host).unwrap_err();
+            assert_eq!(refused.code().number(), 2);
+            assert!(refused.reason().contains("eth0 is a port of bond0"), "{refused}");
+        }
     }
 
     #[test]
-    fn a_vlan_and_a_vrf_port_are_interfaces_like_others() {
+    fn a_port_of_a_vrf_is_an_interface_like_others_if_it_is_named() {
         let mut host = dump(vec![on_link("192.0.2.0", 24, 5, 0)]);
-        host.links.push(Link { controller: Some(6), ..interface(5, "bond0.100") });
-        host.links.push(interface(6, "vrf0"));
-        assert_eq!(asked("192.0.2.9", None, None, &host).unwrap().0, "bond0.100");
+        let port = Link { controller: Some(6), port_of: PortOf::Vrf, ..interface(5, "bond0.100") };
+        host.links.push(port);
+        host.links.push(Link { is_vrf: true, ..interface(6, "vrf0") });
+        host.addresses.push(Address::new(6, "192.0.2.1".parse().unwrap(), 24));
+        assert_eq!(asked("192.0.2.9", Some("bond0.100"), None, &host).unwrap().1, 24);
+        assert_eq!(asked("192.0.2.9", Some("vrf0"), None, &host).unwrap().1, 24);
+        assert_eq!(asked("192.0.2.9", None, None, &host).unwrap_err().code().number(), 1);
     }
 
     #[test]
@@ -419,9 +442,10 @@ mod tests {
             enslaved in any::<bool>(),
         ) {
             let mut host = dump(routes);
-            host.links.push(Link { kind: LinkKind::Aggregate, ..interface(4, "br0") });
+            host.links.push(interface(4, "br0"));
             if enslaved {
                 host.links[1].controller = Some(4);
+                host.links[1].port_of = PortOf::Bond;
             }
             let question = Question { ip: IpAddr::from(ip.to_be_bytes()), nic, prefix, protocol: None };
             let chosen = choose(&question, &host);
@@ -431,7 +455,7 @@ mod tests {
             if let Ok(choice) = chosen {
                 prop_assert!(host.links.contains(&choice.link));
                 prop_assert!(nic.is_none_or(|nic| choice.link.is_named(nic)));
-                prop_assert!(nic.is_some() || !is_port(&choice.link, &host));
+                prop_assert!(choice.link.port_of == PortOf::Nothing);
                 prop_assert!(prefix.is_none_or(|prefix| choice.prefix == prefix));
                 if nic.is_none() && !choice.link.loopback {
                     let better = host.routes.iter().filter(|route| {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod ethernet;
 pub(crate) mod mail;
 mod network;
 mod ports;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use super::{Kind, Value, quoted};
 
 pub use cluster::{AttributeName, DeviceName, Interval};
+pub use ethernet::{AddressList, ListedAddress, NewInterfaceName, UnicastMac};
 pub use mail::{Mailbox, Mailboxes, Relay};
 pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,

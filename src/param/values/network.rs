@@ -81,6 +81,11 @@ impl InterfaceName {
         &self.0
     }
 
+    /// A name of letters, digits and hyphens.
+    pub(super) fn plain(name: String) -> Self {
+        Self(name)
+    }
+
     /// What the kernel's `dev_valid_name` accepts, control characters left out; and alternative names.
     fn new(name: &str) -> Option<Self> {
         let barred = |byte: u8| {

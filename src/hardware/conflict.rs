@@ -1,0 +1,132 @@
+//! Whether another host has the hardware address.
+//!
+//! A switch does not tell. So whoever has it is asked, by everything that a host answers without being told who asks, and
+//! by everything that is known of it; and whatever frame then comes from the address gives it away.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Instant;
+
+use super::{Wanted, substitute};
+use crate::agent::Cx;
+use crate::error::{Error, Result};
+use crate::host::announce::ethernet;
+use crate::host::arp::{self, Mac, PATIENCE};
+use crate::host::link::Link;
+use crate::host::ndisc;
+use crate::host::net::Net;
+use crate::host::packet::PacketSocket;
+use crate::{trace_answer, trace_ask};
+
+/// How many addresses of the suspect are asked for.
+const MOST: usize = 16;
+
+/// Asks on the cable of `card`, which does not have the address yet. Not to be able to ask is no conflict.
+///
+/// # Errors
+/// Another host has it.
+pub(super) fn refuse(wanted: &Wanted, card: &Link, net: &Net, cx: &Cx<'_>) -> Result<()> {
+    if !wanted.conflict_check || !card.carrier {
+        return Ok(());
+    }
+    let suspect = wanted.mac.octets();
+    let questions = questions(ethernet(card)?, suspect, &addresses(wanted, net));
+    match heard(card.index, suspect, &questions) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::Failed(format!(
+            "another host has {}: frames come from it on {}; end it there, or set conflict_check=false",
+            wanted.mac, card.name
+        ))),
+        Err(error) => {
+            cx.log.warn(&format!(
+                "cannot ask on {} whether another host has {}: {error}",
+                card.name, wanted.mac
+            ));
+            Ok(())
+        }
+    }
+}
+
+/// The IP addresses that whoever has the hardware address may answer for.
+fn addresses(wanted: &Wanted, net: &Net) -> Vec<IpAddr> {
+    let mut found: Vec<IpAddr> = wanted.addresses.iter().map(|address| address.ip).collect();
+    found.push(IpAddr::V6(ndisc::link_local(wanted.mac.octets())));
+    for known in net.known_at(wanted.mac.octets()).unwrap_or_default() {
+        if !found.contains(&known) {
+            found.push(known);
+        }
+    }
+    found.truncate(MOST);
+    found
+}
+
+fn questions(own: Mac, suspect: Mac, addresses: &[IpAddr]) -> Vec<Vec<u8>> {
+    let mut frames = vec![ndisc::echo(own, stranger(own), suspect)];
+    for address in addresses {
+        match address {
+            IpAddr::V4(ip) => frames.extend(arp::probes(own, *ip, suspect)),
+            IpAddr::V6(ip) => frames.push(ndisc::solicitation(own, *ip, suspect)),
+        }
+    }
+    frames
+}
+
+/// A link-local address that nobody has asked for. Whoever asked for the card's own a moment ago, and got no answer since
+/// it was tentative, would not ask again at once. The end is the card's, so that the question for it gets to the card:
+/// it chooses the multicast group (RFC 4291, 2.7.1).
+fn stranger(own: Mac) -> Ipv6Addr {
+    let random = substitute(own);
+    ndisc::link_local([random[0], random[1], random[2], own[3], own[4], own[5]])
+}
+
+/// Whether a frame comes from `suspect` after the questions.
+fn heard(index: u32, suspect: Mac, questions: &[Vec<u8>]) -> io::Result<bool> {
+    let socket = PacketSocket::watch(index, suspect)?;
+    trace_ask!("{} questions to {}", questions.len(), arp::text(&suspect));
+    let begin = Instant::now();
+    let mut times = PATIENCE.questions.iter().peekable();
+    let mut buffer = [0; 128];
+    loop {
+        let elapsed = begin.elapsed();
+        if elapsed >= PATIENCE.end {
+            trace_answer!("nothing comes from {}", arp::text(&suspect));
+            return Ok(false);
+        }
+        if times.next_if(|at| **at <= elapsed).is_some() {
+            questions.iter().try_for_each(|frame| socket.send(frame))?;
+        }
+        let wake = times.peek().map_or(PATIENCE.end, |at| **at);
+        if socket.receive(&mut buffer, wake.saturating_sub(elapsed))?.is_some() {
+            trace_answer!("a frame comes from {}", arp::text(&suspect));
+            return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_heard_of_by_the_group_of_the_cards_own_address() {
+        let own = [2, 0, 0, 0xaa, 0xbb, 0xcc];
+        let stranger = stranger(own);
+        assert!(stranger.is_unicast_link_local());
+        assert_eq!(stranger.octets()[13..], own[3..]);
+        assert_ne!(stranger, ndisc::link_local(own));
+    }
+
+    #[test]
+    fn every_question_leaves_from_our_own_address() {
+        let (own, suspect) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 9]);
+        let local = "::1".parse().unwrap();
+        let frames = questions(own, suspect, &["192.0.2.10".parse().unwrap(), local]);
+        assert_eq!(frames.len(), 4, "an echo, two ARP probes, a solicitation");
+        for frame in frames {
+            assert_eq!(frame[6..12], own);
+            assert!(frame[..6] == suspect || frame[..6] == [0xff; 6]);
+        }
+    }
+}
