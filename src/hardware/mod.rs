@@ -1,8 +1,8 @@
 //! A hardware address that moves between hosts, with the IP addresses that belong to it.
 //!
-//! A spare card takes it ([`device`]), or a macvlan device has it beside the address of its card ([`virtual_card`]). The
-//! order is the same: look whether somebody else has it ([`conflict`]), take it, tell the switches, keep the other cards of
-//! this host from answering for its IP addresses ([`quiet`]), and bring these up ([`crate::vip`]).
+//! A spare card takes it (`device`), or a macvlan device has it beside the address of its card (`virtual_card`). The
+//! order is the same: look whether somebody else has it (`conflict`), take it, tell the switches, keep the other cards of
+//! this host from answering for its IP addresses (`quiet`), and bring these up ([`crate::vip`]).
 
 #![forbid(unsafe_code)]
 
