@@ -171,8 +171,10 @@ pub fn init(arguments: &[String]) -> Outcome<ExitCode> {
     lay_out_files(Path::new(disk))?;
     sethostname(name).map_err(says("sethostname"))?;
     run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-    let _service =
-        itself(server::ROLE).arg(name).spawn().map_err(says("cannot start the service"))?;
+    let _service = itself(server::ROLE)
+        .args([name, &format!("[::]:{}", server::PORT)])
+        .spawn()
+        .map_err(says("cannot start the service"))?;
     println!("ready");
     loop {
         if wait().is_err() {

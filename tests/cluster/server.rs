@@ -13,8 +13,9 @@ pub const ROLE: &str = "role:server";
 pub const PORT: u16 = 8000;
 
 /// Answers until the node ends.
-pub fn serve(name: &str) -> Outcome<()> {
-    let listener = TcpListener::bind(("::", PORT)).map_err(says("cannot listen"))?;
+pub fn serve(name: &str, address: &str) -> Outcome<()> {
+    let listener =
+        TcpListener::bind(address).map_err(says(format!("cannot listen on {address}")))?;
     for connection in listener.incoming().flatten() {
         // A client that went away in the middle is its own problem.
         let _gone = answer(connection, name);
