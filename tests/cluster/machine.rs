@@ -45,9 +45,11 @@ impl Machine {
             .spawn()
             .map_err(says("cannot start a machine"))?;
         let output = launcher.stdout.take().ok_or("the launcher has no output")?;
-        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        let init = lines.next().and_then(|line| line.parse().ok());
-        let (Some(init), Some(_ready)) = (init, lines.next()) else {
+        // The launcher's word and that of process 1 come in either order.
+        let words: Vec<String> =
+            BufReader::new(output).lines().map_while(Result::ok).take(2).collect();
+        let init = words.iter().find_map(|word| word.parse().ok());
+        let (Some(init), 2) = (init, words.len()) else {
             let status = launcher.wait().map_err(says("cannot wait for the launcher"))?;
             return Err(format!("{name} did not come up: {status}"));
         };
