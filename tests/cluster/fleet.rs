@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::connection::Connection;
 use crate::laboratory::disk;
 use crate::machine::Machine;
 use crate::network::{CARDS, RING, SERVICE};
@@ -170,6 +171,11 @@ impl Fleet {
     /// Lets the client ask the address from now on, for the name of the node.
     pub fn watch(&self, address: &str) -> Outcome<Watch> {
         Watch::begin(&self.client, address, server::PORT)
+    }
+
+    /// Lets the client open a connection and hold it.
+    pub fn connect(&self, address: &str, patience: Duration) -> Outcome<Connection> {
+        Connection::open(&self.client, address, patience)
     }
 }
 

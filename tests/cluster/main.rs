@@ -11,6 +11,7 @@
 
 mod client;
 mod clock;
+mod connection;
 mod fleet;
 mod heartbeat;
 mod install;
@@ -54,6 +55,8 @@ fn main() -> ExitCode {
         machine::LAUNCHER => machine::launch(rest),
         machine::INIT => machine::init(rest),
         server::ROLE => server::serve(word(0), word(1)).map(|()| ExitCode::SUCCESS),
+        server::HOLDING => server::hold(word(0)).map(|()| ExitCode::SUCCESS),
+        connection::ROLE => connection::keep(word(0)).map(|()| ExitCode::SUCCESS),
         client::ROLE => client::ask(word(0)).map(|()| ExitCode::SUCCESS),
         _ => runner::run(&arguments),
     };
