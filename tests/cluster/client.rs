@@ -1,7 +1,7 @@
-//! The client role: asks the address for the node's name every few milliseconds, and reports each answer with its time.
+//! The client role: asks a server for its name every few milliseconds, and reports each answer with its time.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeSpec;
 
-use crate::server::PORT;
 use crate::{Outcome, clock, says};
 
 /// The private first argument for this role.
@@ -33,10 +32,10 @@ struct Request {
     asked: bool,
 }
 
-/// Asks until it is killed. A line on standard output is the time of an answer and the node's name.
-pub fn ask(address: &str) -> Outcome<()> {
-    let address: IpAddr = address.parse().map_err(says(format!("{address} is not an address")))?;
-    let server = SocketAddr::new(address, PORT);
+/// Asks until it is killed. A line on standard output is the time of an answer and the server's name.
+pub fn ask(server: &str) -> Outcome<()> {
+    let server: SocketAddr =
+        server.parse().map_err(says(format!("{server} is not an address with a port")))?;
     let mut requests: Vec<Request> = Vec::new();
     let mut next = Instant::now();
     loop {

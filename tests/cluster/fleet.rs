@@ -5,11 +5,12 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::connection::Connection;
 use crate::laboratory::disk;
 use crate::machine::Machine;
-use crate::network::{RING, SERVICE};
+use crate::network::{CARDS, RING, SERVICE};
 use crate::watch::Watch;
-use crate::{Outcome, logs, says};
+use crate::{Outcome, logs, says, server};
 
 /// Number of the client in the service network.
 const CLIENT: u8 = 100;
@@ -92,8 +93,9 @@ impl Fleet {
     pub fn switch_on(&mut self, number: u8) -> Outcome<()> {
         let name = node_name(number);
         let machine = Machine::boot(&name, &disk(&name))?;
-        SERVICE.plug_in(&machine, number)?;
-        RING.plug_in(&machine, number)?;
+        for card in CARDS {
+            card.plug_in(&machine, number)?;
+        }
         let berth = self
             .berths
             .iter_mut()
@@ -111,11 +113,11 @@ impl Fleet {
             .find(|berth| berth.number == number)
             .ok_or_else(|| off(number))?;
         let machine = berth.machine.take().ok_or_else(|| off(number))?;
-        for lan in [&SERVICE, &RING] {
-            lan.cut(&machine)?;
+        for card in CARDS {
+            card.cut(&machine)?;
         }
-        for lan in [&SERVICE, &RING] {
-            lan.unplug(&machine);
+        for card in CARDS {
+            card.unplug(&machine);
         }
         drop(machine);
         Ok(())
@@ -166,9 +168,14 @@ impl Fleet {
         Ok(tails)
     }
 
-    /// Lets the client ask the address from now on.
+    /// Lets the client ask the address from now on, for the name of the node.
     pub fn watch(&self, address: &str) -> Outcome<Watch> {
-        Watch::begin(&self.client, address)
+        Watch::begin(&self.client, address, server::PORT)
+    }
+
+    /// Lets the client open a connection and hold it.
+    pub fn connect(&self, address: &str, patience: Duration) -> Outcome<Connection> {
+        Connection::open(&self.client, address, patience)
     }
 }
 

@@ -27,6 +27,9 @@ const WRITABLE: [&str; 3] = ["/etc", "/usr", "/var"];
 const DISK: [&str; 4] =
     ["/var/log", "/var/lib/pacemaker", "/var/lib/corosync", "/var/lib/heartbeat"];
 
+/// Storage that all machines share.
+pub const SHARED: &str = "/var/lib/shared";
+
 /// A running machine. It dies with this value, at once and with every process of it.
 pub struct Machine {
     name: String,
@@ -45,9 +48,11 @@ impl Machine {
             .spawn()
             .map_err(says("cannot start a machine"))?;
         let output = launcher.stdout.take().ok_or("the launcher has no output")?;
-        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        let init = lines.next().and_then(|line| line.parse().ok());
-        let (Some(init), Some(_ready)) = (init, lines.next()) else {
+        // The launcher's word and that of process 1 come in either order.
+        let words: Vec<String> =
+            BufReader::new(output).lines().map_while(Result::ok).take(2).collect();
+        let init = words.iter().find_map(|word| word.parse().ok());
+        let (Some(init), 2) = (init, words.len()) else {
             let status = launcher.wait().map_err(says("cannot wait for the launcher"))?;
             return Err(format!("{name} did not come up: {status}"));
         };
@@ -171,8 +176,12 @@ pub fn init(arguments: &[String]) -> Outcome<ExitCode> {
     lay_out_files(Path::new(disk))?;
     sethostname(name).map_err(says("sethostname"))?;
     run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-    let _service =
-        itself(server::ROLE).arg(name).spawn().map_err(says("cannot start the service"))?;
+    let _service = itself(server::ROLE)
+        .args([name, &format!("[::]:{}", server::PORT)])
+        .spawn()
+        .map_err(says("cannot start the service"))?;
+    let _lasting =
+        itself(server::HOLDING).arg(name).spawn().map_err(says("cannot start the service"))?;
     println!("ready");
     loop {
         if wait().is_err() {
@@ -195,17 +204,22 @@ fn lay_out_files(disk: &Path) -> Outcome<()> {
             .map_err(says(format!("mount an overlay on {directory}")))?;
     }
     for directory in DISK {
-        let own = disk.join(&directory[1..]);
-        make_directory(&own)?;
-        make_directory(Path::new(directory))?;
-        let nothing: Option<&str> = None;
-        mount(Some(&own), directory, nothing, MsFlags::MS_BIND, nothing)
-            .map_err(says(format!("mount {directory}")))?;
+        bind(&disk.join(&directory[1..]), directory)?;
     }
+    bind(&disk.with_file_name("shared"), SHARED)?;
     mount_new("tmpfs", "/run")?;
     mount_new("tmpfs", "/dev/shm")?;
     // /var/lock is a link to it.
     make_directory(Path::new("/run/lock"))
+}
+
+/// Shows `source` at `target`; makes both if need be.
+fn bind(source: &Path, target: &str) -> Outcome<()> {
+    make_directory(source)?;
+    make_directory(Path::new(target))?;
+    let nothing: Option<&str> = None;
+    mount(Some(source), target, nothing, MsFlags::MS_BIND, nothing)
+        .map_err(says(format!("mount {target}")))
 }
 
 fn make_directory(path: &Path) -> Outcome<()> {

@@ -11,6 +11,7 @@
 
 mod client;
 mod clock;
+mod connection;
 mod fleet;
 mod heartbeat;
 mod install;
@@ -21,10 +22,12 @@ mod namespaces;
 mod network;
 mod options;
 mod pacemaker;
+mod presence;
 mod report;
 mod requirements;
 mod runner;
 mod scenarios;
+mod series;
 mod server;
 mod stage;
 mod wait;
@@ -46,13 +49,15 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let (role, rest) =
         arguments.split_first().map_or(("", &[][..]), |(role, rest)| (role.as_str(), rest));
-    let first = rest.first().map_or("", String::as_str);
+    let word = |index: usize| rest.get(index).map_or("", String::as_str);
     let outcome = match role {
         laboratory::ROLE => runner::run_in_laboratory(rest),
         machine::LAUNCHER => machine::launch(rest),
         machine::INIT => machine::init(rest),
-        server::ROLE => server::serve(first).map(|()| ExitCode::SUCCESS),
-        client::ROLE => client::ask(first).map(|()| ExitCode::SUCCESS),
+        server::ROLE => server::serve(word(0), word(1)).map(|()| ExitCode::SUCCESS),
+        server::HOLDING => server::hold(word(0)).map(|()| ExitCode::SUCCESS),
+        connection::ROLE => connection::keep(word(0)).map(|()| ExitCode::SUCCESS),
+        client::ROLE => client::ask(word(0)).map(|()| ExitCode::SUCCESS),
         _ => runner::run(&arguments),
     };
     outcome.unwrap_or_else(|error| {

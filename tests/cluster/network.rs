@@ -1,4 +1,4 @@
-//! The switches and cables. They live in the network namespace of the laboratory, so the host has no part in them.
+//! The switches, cards and cables. They live in the network namespace of the laboratory, so the host has no part in them.
 
 use std::process::Command;
 
@@ -6,25 +6,46 @@ use crate::Outcome;
 use crate::machine::Machine;
 use crate::namespaces::run;
 
-/// One network of the laboratory.
-pub struct Lan {
-    /// Name of the bridge, and the first half of the name of every cable's far end; 15 characters are allowed.
-    bridge: &'static str,
+/// One kind of network card of the machines, and the switch that it is plugged into.
+pub struct Card {
     /// Name of the interface in the machines.
     pub nic: &'static str,
-    /// Both address prefixes and the byte of the hardware addresses that tells the networks apart.
-    ipv4: &'static str,
-    ipv6: &'static str,
+    /// Name of the bridge.
+    bridge: &'static str,
+    /// The first half of the name of the cable's far end; 15 characters are allowed in all.
+    port: &'static str,
+    /// The byte of the hardware addresses that tells the kinds apart.
     byte: u8,
+    /// Both address prefixes; a spare card has no address of its own, and is down until somebody needs it.
+    prefixes: Option<(&'static str, &'static str)>,
 }
 
 /// Where the clients are and the virtual addresses belong.
-pub const SERVICE: Lan =
-    Lan { bridge: "lan", nic: "eth0", ipv4: "10.77.0.", ipv6: "fd00:77::", byte: 0x77 };
+pub const SERVICE: Card = Card {
+    nic: "eth0",
+    bridge: "lan",
+    port: "lan",
+    byte: 0x77,
+    prefixes: Some(("10.77.0.", "fd00:77::")),
+};
+
+/// Spare cards in the same network, one for each identity that a node may take over.
+pub const SPARES: [Card; 2] = [
+    Card { nic: "eth1", bridge: "lan", port: "lan1", byte: 0x78, prefixes: None },
+    Card { nic: "eth2", bridge: "lan", port: "lan2", byte: 0x79, prefixes: None },
+];
 
 /// Where the nodes talk among themselves, so that a cut service cable is not a lost node.
-pub const RING: Lan =
-    Lan { bridge: "ring", nic: "eth1", ipv4: "10.76.0.", ipv6: "fd00:76::", byte: 0x76 };
+pub const RING: Card = Card {
+    nic: "ring0",
+    bridge: "ring",
+    port: "ring",
+    byte: 0x76,
+    prefixes: Some(("10.76.0.", "fd00:76::")),
+};
+
+/// Every card of a node.
+pub const CARDS: [&Card; 4] = [&SERVICE, &RING, &SPARES[0], &SPARES[1]];
 
 /// `ip` with these words, in the laboratory itself.
 fn ip(words: &str) -> Outcome<String> {
@@ -34,23 +55,27 @@ fn ip(words: &str) -> Outcome<String> {
 /// Both switches, with nothing plugged in.
 pub fn install_switches() -> Outcome<()> {
     ip("link set lo up")?;
-    for lan in [SERVICE, RING] {
+    for Card { bridge, .. } in [SERVICE, RING] {
         // A switch that snoops multicast without a querier may hold back neighbour discovery.
-        ip(&format!("link add {} type bridge mcast_snooping 0", lan.bridge))?;
-        ip(&format!("link set {} up", lan.bridge))?;
+        ip(&format!("link add {bridge} type bridge mcast_snooping 0"))?;
+        ip(&format!("link set {bridge} up"))?;
     }
     Ok(())
 }
 
-impl Lan {
-    /// The address of the machine with that number.
+impl Card {
+    /// The address of the machine with that number; nothing on a spare card.
     pub fn address(&self, number: u8) -> String {
-        format!("{}{number}", self.ipv4)
+        self.prefixes.map_or_else(String::new, |(ipv4, _)| format!("{ipv4}{number}"))
+    }
+
+    fn address_v6(&self, number: u8) -> String {
+        self.prefixes.map_or_else(String::new, |(_, ipv6)| format!("{ipv6}{number:x}"))
     }
 
     /// Whether the address belongs to the machine with that number itself.
     pub fn is_own(&self, number: u8, address: &str) -> bool {
-        address == self.address(number) || address == format!("{}{number:x}", self.ipv6)
+        address == self.address(number) || address == self.address_v6(number)
     }
 
     /// The hardware address of the machine with that number: the same again after it was off.
@@ -59,19 +84,21 @@ impl Lan {
     }
 
     fn port(&self, machine: &Machine) -> String {
-        format!("{}-{}", self.bridge, machine.name())
+        format!("{}-{}", self.port, machine.name())
     }
 
-    /// Gives the machine an interface with an address, and a cable to the switch.
+    /// Gives the machine the card, with an address unless it is a spare one, and a cable to the switch.
     pub fn plug_in(&self, machine: &Machine, number: u8) -> Outcome<()> {
         let (nic, port, mac) = (self.nic, self.port(machine), self.mac(number));
         let process = machine.first_process();
         ip(&format!("link add {port} type veth peer name {nic} address {mac} netns {process}"))?;
         ip(&format!("link set {port} master {} up", self.bridge))?;
-        machine.ip(&format!("addr add {}/24 brd + dev {nic}", self.address(number)))?;
-        // Nobody else has it: waiting for duplicate address detection would only cost a second.
-        machine.ip(&format!("addr add {}{number:x}/64 dev {nic} nodad", self.ipv6))?;
-        machine.ip(&format!("link set {nic} up"))?;
+        if self.prefixes.is_some() {
+            machine.ip(&format!("addr add {}/24 brd + dev {nic}", self.address(number)))?;
+            // Nobody else has it: waiting for duplicate address detection would only cost a second.
+            machine.ip(&format!("addr add {}/64 dev {nic} nodad", self.address_v6(number)))?;
+            machine.ip(&format!("link set {nic} up"))?;
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! A cluster of real corosync and Pacemaker.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,10 +9,13 @@ use crate::fleet::{Fleet, node_name};
 use crate::install::{Installation, install};
 use crate::machine::Machine;
 use crate::network::RING;
-use crate::{Outcome, wait};
+use crate::{Outcome, clock, says, wait};
 
 /// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Where the daemons log, with milliseconds.
+const LOG: &str = "/var/log/pacemaker/pacemaker.log";
 
 /// The sections of the configuration that a scenario fills and `clear` empties.
 const SECTIONS: [&str; 2] = ["constraints", "resources"];
@@ -89,8 +93,8 @@ impl Pacemaker {
             wait::until("corosync answers", PATIENCE, || {
                 Ok(node.run(&["corosync-cmapctl", "totem.version"]).is_ok())
             })?;
-            let log = [("PCMK_logfile", "/var/log/pacemaker/pacemaker.log")];
-            node.start_daemon(&["pacemakerd", "-f"], &log)?;
+            let settings = [("PCMK_logfile", LOG), ("TZ", "UTC")];
+            node.start_daemon(&["pacemakerd", "-f"], &settings)?;
         }
         self.await_members()?;
         self.await_idle()
@@ -184,6 +188,17 @@ impl Pacemaker {
             operations.lines().find(|line| line.contains(&format!("{resource}_{action}_0 ")));
         line.map(str::to_owned)
             .ok_or_else(|| format!("no {action} of {resource} on {name} in: {operations}"))
+    }
+
+    /// When the controller decided to start the resource, the last time it did so.
+    pub fn start_decided(&self, resource: &str) -> Outcome<Duration> {
+        let node = self.fleet.node(self.controller()?)?;
+        let log = fs::read(node.path(LOG)).map_err(says(format!("cannot read {LOG}")))?;
+        let words = format!("Initiating start operation {resource}_start_0 ");
+        let text = String::from_utf8_lossy(&log);
+        let line = text.lines().rfind(|line| line.contains(&words));
+        let line = line.ok_or_else(|| format!("no start of {resource} in {LOG}"))?;
+        clock::of_log_line(line).ok_or_else(|| format!("no time in {line}"))
     }
 
     /// Lets the cluster try again what failed.

@@ -9,15 +9,34 @@ use crate::{Outcome, says};
 /// The private first argument for this role.
 pub const ROLE: &str = "role:server";
 
+/// The private first argument for the role that holds connections.
+pub const HOLDING: &str = "role:holding-server";
+
 /// The port of the service, on every address the node ever holds.
 pub const PORT: u16 = 8000;
 
+/// The port of a service that never ends a connection.
+pub const LASTING_PORT: u16 = 8002;
+
 /// Answers until the node ends.
-pub fn serve(name: &str) -> Outcome<()> {
-    let listener = TcpListener::bind(("::", PORT)).map_err(says("cannot listen"))?;
+pub fn serve(name: &str, address: &str) -> Outcome<()> {
+    let listener =
+        TcpListener::bind(address).map_err(says(format!("cannot listen on {address}")))?;
     for connection in listener.incoming().flatten() {
         // A client that went away in the middle is its own problem.
         let _gone = answer(connection, name);
+    }
+    Ok(())
+}
+
+/// Takes every connection, says the node's name once and is silent ever after.
+pub fn hold(name: &str) -> Outcome<()> {
+    let listener = TcpListener::bind(("::", LASTING_PORT)).map_err(says("cannot listen"))?;
+    let mut held = Vec::new();
+    for mut connection in listener.incoming().flatten() {
+        // A client that went away in the middle is its own problem.
+        let _gone = connection.write_all(name.as_bytes());
+        held.push(connection);
     }
     Ok(())
 }

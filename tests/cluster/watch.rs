@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -43,11 +44,12 @@ pub struct Watch {
 
 impl Watch {
     /// Lets the client ask `address` from now on.
-    pub fn begin(client: &Machine, address: &str) -> Outcome<Self> {
+    pub fn begin(client: &Machine, address: &str, port: u16) -> Outcome<Self> {
+        let ip: IpAddr = address.parse().map_err(says(format!("{address} is not an address")))?;
         let program = std::env::current_exe().map_err(says("cannot find this program"))?;
         let mut process = client
             .network_command(&program.to_string_lossy())
-            .args([client::ROLE, address])
+            .args([client::ROLE, &SocketAddr::new(ip, port).to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -57,6 +59,11 @@ impl Watch {
         let sink = Arc::clone(&answers);
         thread::spawn(move || collect(output, &sink));
         Ok(Self { address: address.to_owned(), process, answers })
+    }
+
+    /// The address that the client asks.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Waits until the client gets an answer from `node` that is younger than this call.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::resource::Address;
+use super::resource::{Resource, at_home};
 use crate::Outcome;
 use crate::fleet::node_name;
 use crate::pacemaker::Pacemaker;
@@ -11,12 +11,10 @@ use crate::watch::Watch;
 /// Enough for a cluster on a busy machine, not for one that has to be helped.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Starts the resource on node `home`, and returns when the client is answered there.
-pub fn establish(cluster: &Pacemaker, address: &Address, home: u8) -> Outcome<Watch> {
-    let Address { id, ip, .. } = address;
+/// Starts the resource with that address on node `home`, and returns when the client is answered there.
+pub fn establish(cluster: &Pacemaker, resource: &Resource, ip: &str, home: u8) -> Outcome<Watch> {
     let name = node_name(home);
-    let location = format!("<rsc_location id='{id}-home' rsc='{id}' node='{name}' score='50'/>");
-    cluster.add(&address.xml(), &location)?;
+    cluster.add(&resource.xml(), &at_home(&resource.id, &name))?;
     let watch = cluster.fleet.watch(ip)?;
     watch.await_answer_from(&name, PATIENCE)?;
     cluster.await_idle()?;
@@ -28,12 +26,11 @@ pub fn establish(cluster: &Pacemaker, address: &Address, home: u8) -> Outcome<Wa
 pub fn expect_settled(
     cluster: &Pacemaker,
     watch: &Watch,
-    address: &Address,
     number: u8,
     since: Duration,
 ) -> Outcome<()> {
     cluster.await_idle()?;
-    cluster.fleet.await_holders(&address.ip, &[number], PATIENCE)?;
+    cluster.fleet.await_holders(watch.address(), &[number], PATIENCE)?;
     watch.await_answer_from(&node_name(number), PATIENCE)?;
     let changes = watch.changes(since);
     let never_two = changes <= 1;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Agents;
-use super::resource::Address;
+use super::resource::{Resource, at_home};
 use crate::install::Installation;
 use crate::pacemaker::Pacemaker;
 use crate::stage::Stage;
@@ -21,8 +21,7 @@ pub fn hundred_addresses(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
     let ips: Vec<String> =
         (FIRST..FIRST + NUMBER).map(|number| format!("10.77.0.{number}")).collect();
-    let home = "<rsc_location id='crowd-home' rsc='crowd' node='node1' score='50'/>";
-    cluster.add(&group(agents, &ips), home)?;
+    cluster.add(&group(agents, &ips), &at_home("crowd", "node1"))?;
     // A group starts in its order and stops in the other: the last address is away longest.
     let last = ips.last().ok_or("there is an address")?;
     let watch = cluster.fleet.watch(last)?;
@@ -40,11 +39,7 @@ pub fn hundred_addresses(stage: &mut Stage, agents: Agents) -> Outcome<String> {
 
 fn group(agents: Agents, ips: &[String]) -> String {
     let one = |ip: &String| {
-        Address::new(agents, ip)
-            .with("nic", "eth0")
-            .with("cidr_netmask", "24")
-            .monitored("10s")
-            .xml()
+        Resource::address(agents, ip).with("cidr_netmask", "24").monitored("10s").xml()
     };
     let members: String = ips.iter().map(one).collect();
     format!("<group id='crowd'>{members}</group>")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Agents;
 use super::common::{PATIENCE, establish, expect_settled};
-use super::resource::Address;
+use super::resource::Resource;
 use crate::fleet::boot_stranger;
 use crate::install::Installation;
 use crate::network::SERVICE;
@@ -24,16 +24,15 @@ const NOTICE: Duration = Duration::from_secs(10);
 /// Somebody deletes the address on its node: the monitor notices, and brings it back.
 pub fn address_deleted(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
-    let address =
-        Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("1s");
-    let watch = establish(cluster, &address, 1)?;
+    let address = Resource::address(agents, IP).with("cidr_netmask", "24").monitored("1s");
+    let watch = establish(cluster, &address, IP, 1)?;
     let since = clock::now();
     cluster.fleet.node(1)?.ip(&format!("addr del {IP}/24 dev eth0"))?;
     let what = format!("{IP} is back on node 1");
     wait::until(&what, PATIENCE, || {
         Ok(cluster.failures(&address.id)?.len() == 1 && cluster.fleet.holders(IP)? == [1])
     })?;
-    expect_settled(cluster, &watch, &address, 1, since)?;
+    expect_settled(cluster, &watch, 1, since)?;
     let outage = watch.longest_gap(since).ok_or("the client was never answered")?;
     Ok(outage.to_string())
 }
@@ -41,15 +40,14 @@ pub fn address_deleted(stage: &mut Stage, agents: Agents) -> Outcome<String> {
 /// The service cable of the address's node is cut; the ring of the cluster is not.
 pub fn cable_cut(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
-    let address =
-        Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("1s");
-    let watch = establish(cluster, &address, 1)?;
+    let address = Resource::address(agents, IP).with("cidr_netmask", "24").monitored("1s");
+    let watch = establish(cluster, &address, IP, 1)?;
     let since = clock::now();
     SERVICE.cut(cluster.fleet.node(1)?)?;
     let takeover = watch.await_takeover_from("node1", since, NOTICE);
     let seen = match (takeover, agents) {
         (Ok(outage), _) => {
-            expect_settled(cluster, &watch, &address, 2, since)?;
+            expect_settled(cluster, &watch, 2, since)?;
             outage.to_string()
         }
         (Err(_), Agents::Shell) => format!("not noticed in {} s", NOTICE.as_secs()),
@@ -63,8 +61,8 @@ pub fn cable_cut(stage: &mut Stage, agents: Agents) -> Outcome<String> {
 pub fn stop_with_interface_down(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
     // As most people configure it: without a netmask the shell agent needs a route, even to stop.
-    let address = Address::new(agents, IP).with("nic", "eth0");
-    let _watch = establish(cluster, &address, 1)?;
+    let address = Resource::address(agents, IP);
+    let _watch = establish(cluster, &address, IP, 1)?;
     cluster.fleet.node(1)?.ip("link set eth0 down")?;
     cluster.move_to(&address.id, 2)?;
     wait::until(&format!("{IP} is on node 2"), PATIENCE, || cluster.fleet.node(2)?.holds(IP))?;
@@ -99,11 +97,11 @@ pub fn foreign_owner(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let stranger = boot_stranger(STRANGER, ip)?;
     let watch = cluster.fleet.watch(ip)?;
     watch.await_answer_from("stranger", PATIENCE)?;
-    let address = Address::new(agents, ip).with("nic", "eth0").with("cidr_netmask", "24");
+    let address = Resource::address(agents, ip).with("cidr_netmask", "24");
     cluster.add(&address.xml(), "")?;
     let seen = match agents {
         Agents::Shell => watch_conflict(cluster, ip),
-        Agents::Ocfbox => expect_refusal(cluster, &address),
+        Agents::Ocfbox => expect_refusal(cluster, &address, ip),
     };
     SERVICE.unplug(&stranger);
     drop(stranger);
@@ -128,7 +126,7 @@ fn await_one_holder(cluster: &Pacemaker, ip: &str) -> Outcome<()> {
 }
 
 /// Both nodes fail to start it, say whose it is, and leave nothing behind.
-fn expect_refusal(cluster: &Pacemaker, address: &Address) -> Outcome<String> {
+fn expect_refusal(cluster: &Pacemaker, address: &Resource, ip: &str) -> Outcome<String> {
     wait::until("the start failed on both nodes", PATIENCE, || {
         Ok(cluster.failures(&address.id)?.len() == 2)
     })?;
@@ -138,6 +136,6 @@ fn expect_refusal(cluster: &Pacemaker, address: &Address) -> Outcome<String> {
     if let Some(silent) = failures.iter().find(|failure| !failure.to_lowercase().contains(&mac)) {
         return Err(format!("the exit reason does not name {mac}: {}", silent.trim()));
     }
-    cluster.fleet.await_holders(&address.ip, &[], PATIENCE)?;
+    cluster.fleet.await_holders(ip, &[], PATIENCE)?;
     Ok(format!("refused, names {mac}"))
 }

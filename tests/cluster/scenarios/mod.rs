@@ -1,6 +1,7 @@
 //! The scenarios, in the order in which they run: those that share a cluster stand together.
 
 mod common;
+mod connections;
 mod crowd;
 mod faults;
 mod haresources;
@@ -72,6 +73,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "pacemaker::planned_move", agents: BOTH, run: moves::planned_move },
     Scenario { name: "pacemaker::standby", agents: BOTH, run: moves::standby },
     Scenario { name: "pacemaker::node_crash", agents: BOTH, run: moves::node_crash },
+    Scenario { name: "pacemaker::connection_reset", agents: BOTH, run: connections::reset },
     Scenario { name: "pacemaker::address_deleted", agents: BOTH, run: faults::address_deleted },
     Scenario { name: "pacemaker::cable_cut", agents: BOTH, run: faults::cable_cut },
     Scenario {

@@ -1,50 +1,80 @@
 //! An address moves because somebody wants it to, or because its node dies.
 
+use std::env;
+
 use super::Agents;
 use super::common::{PATIENCE, establish, expect_settled};
-use super::resource::Address;
+use super::resource::{Resource, at_home};
 use crate::fleet::node_name;
 use crate::install::Installation;
 use crate::pacemaker::Pacemaker;
+use crate::presence::Presence;
+use crate::series::Series;
 use crate::stage::Stage;
+use crate::watch::Watch;
 use crate::{Outcome, clock};
 
 /// The address of these scenarios.
 const IP: &str = "10.77.0.50";
 
+/// So many planned moves are measured.
+const MOVES: usize = 20;
+
+/// Names the number of crashes that are measured; each takes about ten seconds.
+const ROUNDS: &str = "OCFBOX_CLUSTER_ROUNDS";
+
+/// The file that exists where Dummy runs.
+const STATE: &str = "/run/dummy.state";
+
 /// Configured as a careful administrator does it.
-fn address(agents: Agents) -> Address {
-    Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24").monitored("10s")
+fn address(agents: Agents) -> Resource {
+    Resource::address(agents, IP).with("cidr_netmask", "24").monitored("10s")
+}
+
+/// The resource that does nothing: what a move of it takes is the cluster manager's own time.
+fn dummy(agents: Agents) -> Resource {
+    Resource::new(agents, "Dummy").with("state", STATE).monitored("10s")
 }
 
 /// `crm_resource --move` brings the address to the other node, and back, and so on.
 pub fn planned_move(stage: &mut Stage, agents: Agents) -> Outcome<String> {
-    play_move(stage.pacemaker(2, Installation::Beside)?, &address(agents))
+    let cluster = stage.pacemaker(2, Installation::Beside)?;
+    play_moves(cluster, &address(agents), &dummy(agents))
 }
 
 /// The same, with our agent under the name of the shell agent.
 pub fn planned_move_in_place(stage: &mut Stage, agents: Agents) -> Outcome<String> {
-    play_move(stage.pacemaker(2, Installation::InPlace)?, &address(agents).provided_by("heartbeat"))
+    let cluster = stage.pacemaker(2, Installation::InPlace)?;
+    play_moves(cluster, &address(agents).in_place(), &dummy(agents).in_place())
 }
 
-fn play_move(cluster: &mut Pacemaker, address: &Address) -> Outcome<String> {
-    let watch = establish(cluster, address, 1)?;
-    let mut lengths = Vec::new();
-    for (from, to) in [(1, 2), (2, 1), (1, 2), (2, 1), (1, 2)] {
+/// Moves the address and Dummy in turn, so that both meet the same machine.
+fn play_moves(cluster: &Pacemaker, address: &Resource, dummy: &Resource) -> Outcome<String> {
+    let presence = Presence::begin(&cluster.fleet, STATE)?;
+    cluster.add(&dummy.xml(), &at_home(&dummy.id, "node1"))?;
+    let watch = establish(cluster, address, IP, 1)?;
+    let (mut outages, mut shares) = (Vec::new(), Vec::new());
+    for (from, to) in [(1, 2), (2, 1)].into_iter().cycle().take(MOVES) {
         let since = clock::now();
         cluster.move_to(&address.id, to)?;
         let outage = watch.await_takeover_from(&node_name(from), since, PATIENCE)?;
-        expect_settled(cluster, &watch, address, to, since)?;
-        lengths.push(outage.length.as_millis());
+        expect_settled(cluster, &watch, to, since)?;
+        outages.push(outage.length);
+        let since = clock::now();
+        cluster.move_to(&dummy.id, to)?;
+        shares.push(presence.await_move((from, to), since, PATIENCE)?);
+        cluster.await_idle()?;
     }
     cluster.end_move(&address.id)?;
-    expect_settled(cluster, &watch, address, 2, clock::now())?;
-    lengths.sort_unstable();
-    let stop = cluster.time_of(1, &address.id, "stop")?;
-    let start = cluster.time_of(2, &address.id, "start")?;
+    cluster.end_move(&dummy.id)?;
+    expect_settled(cluster, &watch, 1, clock::now())?;
+    let stop = cluster.time_of(2, &address.id, "stop")?;
+    let start = cluster.time_of(1, &address.id, "start")?;
+    let (outages, managers) = (Series::new(outages), Series::new(shares));
+    let (outage, manager) = (outages.median().as_millis(), managers.median().as_millis());
+    let agents = outage.saturating_sub(manager);
     Ok(format!(
-        "outage {} ms, worst of 5 {} ms (stop {stop}, start {start})",
-        lengths[2], lengths[4]
+        "outage {outages}: agents {agents} ms, manager {manager} ms (stop {stop}, start {start})"
     ))
 }
 
@@ -52,49 +82,76 @@ fn play_move(cluster: &mut Pacemaker, address: &Address) -> Outcome<String> {
 pub fn standby(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let cluster = stage.pacemaker(2, Installation::Beside)?;
     let address = address(agents);
-    let watch = establish(cluster, &address, 1)?;
+    let watch = establish(cluster, &address, IP, 1)?;
     let since = clock::now();
     cluster.standby(1, true)?;
     let outage = watch.await_takeover_from("node1", since, PATIENCE)?;
-    expect_settled(cluster, &watch, &address, 2, since)?;
+    expect_settled(cluster, &watch, 2, since)?;
     cluster.standby(1, false)?;
-    expect_settled(cluster, &watch, &address, 2, since)?;
+    expect_settled(cluster, &watch, 2, since)?;
     Ok(outage.to_string())
 }
 
 /// The node of the address loses its power, and comes back later.
 pub fn node_crash(stage: &mut Stage, agents: Agents) -> Outcome<String> {
-    play_crash(stage.pacemaker(2, Installation::Beside)?, &address(agents))
+    play_crashes(stage.pacemaker(2, Installation::Beside)?, &address(agents))
 }
 
 /// The same, with our agent under the name of the shell agent.
 pub fn node_crash_in_place(stage: &mut Stage, agents: Agents) -> Outcome<String> {
-    play_crash(
-        stage.pacemaker(2, Installation::InPlace)?,
-        &address(agents).provided_by("heartbeat"),
-    )
+    play_crashes(stage.pacemaker(2, Installation::InPlace)?, &address(agents).in_place())
 }
 
 /// Of three nodes one dies: one of the other two takes the address, never both.
 pub fn three_nodes(stage: &mut Stage, agents: Agents) -> Outcome<String> {
-    play_crash(stage.pacemaker(3, Installation::Beside)?, &address(agents))
+    play_crashes(stage.pacemaker(3, Installation::Beside)?, &address(agents))
 }
 
-fn play_crash(cluster: &mut Pacemaker, address: &Address) -> Outcome<String> {
-    // Were it the controller that dies, an election would come first: a second that no agent can help.
+/// Each time from the same node, which is never the controller: were it that one that dies, an election would come
+/// first, a second that no agent can help.
+fn play_crashes(cluster: &mut Pacemaker, address: &Resource) -> Outcome<String> {
     let controller = cluster.controller()?;
     let others = cluster.fleet.numbers().into_iter().find(|number| *number != controller);
     let victim = others.ok_or("a cluster has more than one node")?;
-    let watch = establish(cluster, address, victim)?;
-    let since = clock::now();
-    cluster.fleet.crash(victim)?;
-    let outage = watch.await_takeover_from(&node_name(victim), since, PATIENCE)?;
-    let heirs = cluster.fleet.numbers().into_iter().find(|number| node_name(*number) == outage.by);
-    let heir = heirs.ok_or_else(|| format!("{} answers, which is no node", outage.by))?;
-    expect_settled(cluster, &watch, address, heir, since)?;
-    cluster.revive(victim)?;
-    expect_settled(cluster, &watch, address, heir, since)?;
+    let watch = establish(cluster, address, IP, victim)?;
+    let (mut outages, mut shares) = (Vec::new(), Vec::new());
+    for _ in 0..rounds()? {
+        bring_to(cluster, address, &watch, victim)?;
+        let since = clock::now();
+        cluster.fleet.crash(victim)?;
+        let outage = watch.await_takeover_from(&node_name(victim), since, PATIENCE)?;
+        let mut heirs = cluster.fleet.numbers().into_iter();
+        let heir = heirs.find(|number| node_name(*number) == outage.by);
+        let heir = heir.ok_or_else(|| format!("{} answers, which is no node", outage.by))?;
+        expect_settled(cluster, &watch, heir, since)?;
+        let decided = cluster.start_decided(&address.id)?;
+        if decided < since {
+            return Err("the controller logged no decision after the crash".to_owned());
+        }
+        outages.push(outage.length);
+        shares.push(outage.end.saturating_sub(decided));
+        cluster.revive(victim)?;
+        expect_settled(cluster, &watch, heir, since)?;
+    }
     // The rest is corosync's and Pacemaker's, which sometimes waits for another second.
-    let start = cluster.time_of(heir, &address.id, "start")?;
-    Ok(format!("{outage} (start {start})"))
+    Ok(format!("outage {}; from the decision on {}", Series::new(outages), Series::new(shares)))
+}
+
+/// How many crashes are measured.
+fn rounds() -> Outcome<usize> {
+    let Some(wanted) = env::var_os(ROUNDS) else { return Ok(1) };
+    let number = wanted.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
+    number.ok_or_else(|| format!("{ROUNDS} is {}, which is no number of crashes", wanted.display()))
+}
+
+/// Moves the address to that node, unless it is there.
+fn bring_to(cluster: &Pacemaker, address: &Resource, watch: &Watch, number: u8) -> Outcome<()> {
+    if cluster.fleet.holders(watch.address())? == [number] {
+        return Ok(());
+    }
+    let since = clock::now();
+    cluster.move_to(&address.id, number)?;
+    expect_settled(cluster, watch, number, since)?;
+    cluster.end_move(&address.id)?;
+    expect_settled(cluster, watch, number, since)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Agents;
 use super::common::{PATIENCE, establish, expect_settled};
-use super::resource::Address;
+use super::resource::Resource;
 use crate::fleet::node_name;
 use crate::install::Installation;
 use crate::network::SERVICE;
@@ -45,7 +45,7 @@ impl Watcher {
     }
 
     /// The rule that every guide has: nowhere where the attribute is unknown or less than 1.
-    fn rule(&self, address: &Address) -> String {
+    fn rule(&self, address: &Resource) -> String {
         let (rule, attribute) = (format!("{}-rule", self.id), &self.attribute);
         format!(
             "<rsc_location id='{rule}-location' rsc='{}'>\
@@ -72,8 +72,8 @@ impl Watcher {
         for number in [1, 2] {
             self.await_value(cluster, number, "1")?;
         }
-        let address = Address::new(agents, IP).with("nic", "eth0").with("cidr_netmask", "24");
-        let watch = establish(cluster, &address, 1)?;
+        let address = Resource::address(agents, IP).with("cidr_netmask", "24");
+        let watch = establish(cluster, &address, IP, 1)?;
         cluster.add("", &self.rule(&address))?;
         cluster.await_idle()?;
         cluster.fleet.await_holders(IP, &[1], PATIENCE)?;
@@ -81,7 +81,7 @@ impl Watcher {
         let since = clock::now();
         SERVICE.cut(cluster.fleet.node(1)?)?;
         let outage = watch.await_takeover_from("node1", since, NOTICE)?;
-        expect_settled(cluster, &watch, &address, 2, since)?;
+        expect_settled(cluster, &watch, 2, since)?;
         self.await_value(cluster, 1, "0")?;
         self.await_value(cluster, 2, "1")?;
 

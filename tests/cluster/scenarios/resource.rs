@@ -1,30 +1,38 @@
-//! A virtual address as a Pacemaker resource.
+//! A resource of Pacemaker.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Agents;
+use crate::network::SERVICE;
 
 /// No two resources of a run have the same name, so that no history of an earlier one can be held against it.
 static COUNT: AtomicU32 = AtomicU32::new(1);
 
-/// An `IPaddr2` resource, to be written as the configuration wants it.
-pub struct Address {
+/// A resource, to be written as the configuration wants it.
+pub struct Resource {
     /// The resource's name.
     pub id: String,
-    /// The address itself.
-    pub ip: String,
-    provider: &'static str,
+    /// None for an init script.
+    provider: Option<&'static str>,
+    agent: &'static str,
     parameters: Vec<(&'static str, String)>,
     monitor: Option<&'static str>,
 }
 
-impl Address {
-    /// One in the service network, with nothing but the address given.
-    pub fn new(agents: Agents, ip: &str) -> Self {
-        let id =
-            format!("address-{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), ip.replace('.', "-"));
-        let parameters = vec![("ip", ip.to_owned())];
-        Self { id, ip: ip.to_owned(), provider: agents.provider(), parameters, monitor: None }
+impl Resource {
+    /// One of the agent of that name, with no parameters.
+    pub fn new(agents: Agents, agent: &'static str) -> Self {
+        Self::of(Some(agents.provider()), agent)
+    }
+
+    /// An address in the service network, as most people configure it.
+    pub fn address(agents: Agents, ip: &str) -> Self {
+        Self::new(agents, "IPaddr2").with("ip", ip).with("nic", SERVICE.nic)
+    }
+
+    fn of(provider: Option<&'static str>, agent: &'static str) -> Self {
+        let id = format!("{}-{}", agent.to_lowercase(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self { id, provider, agent, parameters: Vec::new(), monitor: None }
     }
 
     /// With another parameter.
@@ -39,15 +47,19 @@ impl Address {
         self
     }
 
-    /// Found under that provider instead.
-    pub fn provided_by(mut self, provider: &'static str) -> Self {
-        self.provider = provider;
+    /// Found where the shell agents are.
+    pub fn in_place(mut self) -> Self {
+        self.provider = Some(Agents::Shell.provider());
         self
     }
 
     /// The resource in the configuration's words.
     pub fn xml(&self) -> String {
-        let Self { id, provider, .. } = self;
+        let Self { id, agent, .. } = self;
+        let class = self.provider.map_or_else(
+            || "class='lsb'".to_owned(),
+            |provider| format!("class='ocf' provider='{provider}'"),
+        );
         let pair = |(name, value): &(&str, String)| {
             format!("<nvpair id='{id}-{name}' name='{name}' value='{value}'/>")
         };
@@ -61,9 +73,14 @@ impl Address {
             .map(operation)
             .collect();
         format!(
-            "<primitive id='{id}' class='ocf' provider='{provider}' type='IPaddr2'>\
+            "<primitive id='{id}' {class} type='{agent}'>\
              <instance_attributes id='{id}-parameters'>{parameters}</instance_attributes>\
              <operations>{operations}</operations></primitive>"
         )
     }
+}
+
+/// The wish that the resource or group be on that node, other things being equal.
+pub fn at_home(id: &str, node: &str) -> String {
+    format!("<rsc_location id='{id}-home' rsc='{id}' node='{node}' score='50'/>")
 }
