@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::connection::Connection;
+use crate::identity::IDENTITIES;
 use crate::laboratory::disk;
 use crate::machine::Machine;
 use crate::network::{CARDS, RING, SERVICE};
@@ -96,6 +97,9 @@ impl Fleet {
         for card in CARDS {
             card.plug_in(&machine, number)?;
         }
+        for identity in &IDENTITIES {
+            identity.install(&machine)?;
+        }
         let berth = self
             .berths
             .iter_mut()
@@ -173,9 +177,28 @@ impl Fleet {
         Watch::begin(&self.client, address, server::PORT)
     }
 
+    /// Lets the client ask the service that moves with the address.
+    pub fn watch_service(&self, address: &str) -> Outcome<Watch> {
+        Watch::begin(&self.client, address, server::OWN_PORT)
+    }
+
     /// Lets the client open a connection and hold it.
     pub fn connect(&self, address: &str, patience: Duration) -> Outcome<Connection> {
         Connection::open(&self.client, address, patience)
+    }
+
+    /// Tells the client for good which hardware address the address has: no announcement can teach it another.
+    pub fn pin(&self, address: &str, mac: &str) -> Outcome<()> {
+        let nic = SERVICE.nic;
+        let words = format!("neigh replace {address} lladdr {mac} dev {nic} nud permanent");
+        self.client.ip(&words).map(drop)
+    }
+
+    /// Shows that the client still knows just that.
+    pub fn expect_pinned(&self, address: &str, mac: &str) -> Outcome<()> {
+        let said = self.client.ip(&format!("neigh show {address} dev {}", SERVICE.nic))?;
+        let is_pinned = said.contains(&format!("lladdr {mac} ")) && said.contains("PERMANENT");
+        is_pinned.then_some(()).ok_or_else(|| format!("the client's neighbour entry is {said:?}"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::fleet::{Fleet, node_name};
+use crate::identity::{IDENTITIES, Identity};
 use crate::install::{Installation, install};
 use crate::machine::Machine;
 use crate::network::RING;
@@ -20,6 +21,8 @@ const SETTLED: &str = "remote resource transition completed";
 const UNSETTLED: [&str; 3] =
     ["Status update for node", "wants to go standby", "Standby resource acquisition done"];
 
+const HEARTBEAT: &str = "/usr/libexec/heartbeat/heartbeat";
+
 const RESOURCE_MANAGER: &str = "/usr/share/heartbeat/ResourceManager";
 
 /// The addresses of the one resource group.
@@ -32,28 +35,38 @@ const OURS: [&str; 3] =
 /// The shell agents need the last one in full, for in haresources `::` is what separates arguments.
 const THEIRS: [&str; 3] = [OURS[0], OURS[1], "IPv6addr::fd00:77:0:0:0:0:0:52/64/eth0"];
 
+/// What the cluster is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// One group of addresses, which stays where it is until it has to go.
+    Group,
+    /// The identities of two servers, each of which goes home as soon as it can.
+    Mutual,
+}
+
 /// The running cluster.
 pub struct Heartbeat {
     /// Its two machines.
     pub fleet: Fleet,
     installation: Installation,
+    duty: Duty,
 }
 
 impl Heartbeat {
-    /// Boots two nodes and waits until the first one has the resources.
-    pub fn boot(installation: Installation, client: Rc<Machine>) -> Outcome<Self> {
-        let mut cluster = Self { fleet: Fleet::boot(2, client)?, installation };
+    /// Boots two nodes and waits until they have the resources, each those that belong to it.
+    pub fn boot(installation: Installation, duty: Duty, client: Rc<Machine>) -> Outcome<Self> {
+        let mut cluster = Self { fleet: Fleet::boot(2, client)?, installation, duty };
         for number in cluster.fleet.numbers() {
             cluster.prepare(number)?;
         }
         for number in cluster.fleet.numbers() {
-            cluster.start(number)?;
+            cluster.launch(number)?;
         }
-        cluster.await_settled(1)?;
+        cluster.await_home()?;
         Ok(cluster)
     }
 
-    /// The resources as haresources has them.
+    /// The resources of the group as haresources has them.
     pub fn resources(&self) -> [&'static str; 3] {
         match self.installation {
             Installation::Alone => OURS,
@@ -61,12 +74,18 @@ impl Heartbeat {
         }
     }
 
+    fn haresources(&self) -> String {
+        match self.duty {
+            Duty::Group => format!("node1 {}\n", self.resources().join(" ")),
+            Duty::Mutual => IDENTITIES.iter().map(line).collect(),
+        }
+    }
+
     /// Switches a node on again after a crash; returns when the other one knows that it is back.
     pub fn revive(&mut self, number: u8) -> Outcome<()> {
         self.fleet.switch_on(number)?;
         self.prepare(number)?;
-        self.start(number)?;
-        self.await_members()
+        self.start(number)
     }
 
     fn prepare(&self, number: u8) -> Outcome<()> {
@@ -91,17 +110,25 @@ impl Heartbeat {
             "/run/heartbeat",
             "/var/lib/heartbeat/cores/hacluster",
         ])?;
-        node.write("/etc/ha.d/ha.cf", 0o644, &configuration())?;
-        node.write(
-            "/etc/ha.d/haresources",
-            0o644,
-            &format!("node1 {}\n", self.resources().join(" ")),
-        )?;
+        node.write("/etc/ha.d/ha.cf", 0o644, &configuration(self.duty))?;
+        node.write("/etc/ha.d/haresources", 0o644, &self.haresources())?;
         node.write("/etc/ha.d/authkeys", 0o600, "auth 1\n1 sha1 laboratory\n")
     }
 
-    fn start(&mut self, number: u8) -> Outcome<()> {
-        self.fleet.node_mut(number)?.start_daemon(&["/usr/libexec/heartbeat/heartbeat"], &[])
+    /// Starts the cluster's software on a node; returns when both know of each other.
+    pub fn start(&mut self, number: u8) -> Outcome<()> {
+        self.launch(number)?;
+        self.await_members()
+    }
+
+    fn launch(&mut self, number: u8) -> Outcome<()> {
+        self.fleet.node_mut(number)?.start_daemon(&[HEARTBEAT], &[])
+    }
+
+    /// Stops it in an orderly way; returns when the node holds nothing any more.
+    pub fn stop(&self, number: u8) -> Outcome<()> {
+        self.await_calm(number)?;
+        self.fleet.node(number)?.run(&[HEARTBEAT, "-k"]).map(drop)
     }
 
     /// Waits until every running node sees every other as active.
@@ -119,12 +146,31 @@ impl Heartbeat {
         })
     }
 
-    /// Waits until node `number` alone holds every address, and no script is at work any more.
+    /// Waits until the resources are where they belong.
+    pub fn await_home(&self) -> Outcome<()> {
+        match self.duty {
+            Duty::Group => self.await_settled(1),
+            Duty::Mutual => {
+                self.await_members()?;
+                for identity in &IDENTITIES {
+                    self.fleet.await_holders(identity.ip, &[identity.home], PATIENCE)?;
+                }
+                self.await_quiet()
+            }
+        }
+    }
+
+    /// Waits until node `number` alone holds every address of the group, and no script is at work any more.
     pub fn await_settled(&self, number: u8) -> Outcome<()> {
         self.await_members()?;
         for address in ADDRESSES {
             self.fleet.await_holders(address, &[number], PATIENCE)?;
         }
+        self.await_quiet()
+    }
+
+    /// Waits until no script is at work any more.
+    pub fn await_quiet(&self) -> Outcome<()> {
         wait::until("no resource manager is at work", PATIENCE, || {
             for (_, node) in self.fleet.running() {
                 // pgrep answers 1 when it finds nothing.
@@ -181,8 +227,18 @@ impl Heartbeat {
     }
 }
 
+/// A server's identity in the words of haresources: the card is named twice, and the service last.
+fn line(identity: &Identity) -> String {
+    let Identity { name, home, ip, mac, nic } = identity;
+    format!("{} MACaddr::{nic}/{mac} IPaddr2::{ip}/24/{nic} {name}\n", node_name(*home))
+}
+
 /// `udpport` must stand before the lines that use it.
-fn configuration() -> String {
+fn configuration(duty: Duty) -> String {
+    let failback = match duty {
+        Duty::Group => "off",
+        Duty::Mutual => "on",
+    };
     let (nic, first, second) = (RING.nic, RING.address(1), RING.address(2));
     format!(
         "udpport 694
@@ -194,7 +250,7 @@ logfile /var/log/ha-log
 debugfile /var/log/ha-debug
 ucast {nic} {first}
 ucast {nic} {second}
-auto_failback off
+auto_failback {failback}
 crm off
 node node1
 node node2

@@ -14,6 +14,7 @@ mod clock;
 mod connection;
 mod fleet;
 mod heartbeat;
+mod identity;
 mod install;
 mod laboratory;
 mod logs;

@@ -78,6 +78,11 @@ impl Card {
         address == self.address(number) || address == self.address_v6(number)
     }
 
+    /// Whether nobody uses it until a node takes something over.
+    pub fn is_spare(&self) -> bool {
+        self.prefixes.is_none()
+    }
+
     /// The hardware address of the machine with that number: the same again after it was off.
     pub fn mac(&self, number: u8) -> String {
         format!("02:00:00:00:{:02x}:{number:02x}", self.byte)
@@ -93,7 +98,7 @@ impl Card {
         let process = machine.first_process();
         ip(&format!("link add {port} type veth peer name {nic} address {mac} netns {process}"))?;
         ip(&format!("link set {port} master {} up", self.bridge))?;
-        if self.prefixes.is_some() {
+        if !self.is_spare() {
             machine.ip(&format!("addr add {}/24 brd + dev {nic}", self.address(number)))?;
             // Nobody else has it: waiting for duplicate address detection would only cost a second.
             machine.ip(&format!("addr add {}/64 dev {nic} nodad", self.address_v6(number)))?;

@@ -1,4 +1,5 @@
-//! The service on every node: it answers each request with the name of the node.
+//! The services: every node has one that answers each request with the node's name, on all of its addresses; an
+//! identity that the cluster moves has one of its own.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,10 +16,13 @@ pub const HOLDING: &str = "role:holding-server";
 /// The port of the service, on every address the node ever holds.
 pub const PORT: u16 = 8000;
 
+/// The port of a service that moves with its address.
+pub const OWN_PORT: u16 = 8001;
+
 /// The port of a service that never ends a connection.
 pub const LASTING_PORT: u16 = 8002;
 
-/// Answers until the node ends.
+/// Answers until the node ends, or the service is stopped.
 pub fn serve(name: &str, address: &str) -> Outcome<()> {
     let listener =
         TcpListener::bind(address).map_err(says(format!("cannot listen on {address}")))?;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::Outcome;
 use crate::fleet::boot_client;
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{Duty, Heartbeat};
 use crate::install::Installation;
 use crate::machine::Machine;
 use crate::pacemaker::Pacemaker;
@@ -14,7 +14,7 @@ use crate::pacemaker::Pacemaker;
 enum Running {
     Nothing,
     Pacemaker { size: u8, installation: Installation, cluster: Pacemaker },
-    Heartbeat { installation: Installation, cluster: Heartbeat },
+    Heartbeat { installation: Installation, duty: Duty, cluster: Heartbeat },
 }
 
 /// Holds the client and the running cluster.
@@ -44,13 +44,14 @@ impl Stage {
         Ok(cluster)
     }
 
-    /// A Heartbeat cluster that holds its resources on node 1.
-    pub fn heartbeat(&mut self, installation: Installation) -> Outcome<&mut Heartbeat> {
-        let fits = matches!(&self.running, Running::Heartbeat { installation: agents, .. } if *agents == installation);
+    /// A Heartbeat cluster with that duty, and its resources where they belong.
+    pub fn heartbeat(&mut self, installation: Installation, duty: Duty) -> Outcome<&mut Heartbeat> {
+        let fits = matches!(&self.running, Running::Heartbeat { installation: agents, duty: other, .. }
+            if (*agents, *other) == (installation, duty));
         if !fits {
             self.clear();
-            let cluster = Heartbeat::boot(installation, Rc::clone(&self.client))?;
-            self.running = Running::Heartbeat { installation, cluster };
+            let cluster = Heartbeat::boot(installation, duty, Rc::clone(&self.client))?;
+            self.running = Running::Heartbeat { installation, duty, cluster };
         }
         let Running::Heartbeat { cluster, .. } = &mut self.running else {
             return Err("the cluster that was just started is gone".to_owned());
@@ -63,7 +64,7 @@ impl Stage {
         match &mut self.running {
             Running::Pacemaker { cluster, .. } => cluster.clear(),
             // The scenarios bring the resources home themselves.
-            Running::Heartbeat { cluster, .. } => cluster.await_settled(1),
+            Running::Heartbeat { cluster, .. } => cluster.await_home(),
             Running::Nothing => Ok(()),
         }
     }

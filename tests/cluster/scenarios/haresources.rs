@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Agents;
 use super::common::PATIENCE;
 use crate::fleet::node_name;
-use crate::heartbeat::{ADDRESSES, Heartbeat};
+use crate::heartbeat::{ADDRESSES, Duty, Heartbeat};
 use crate::install::Installation;
 use crate::stage::Stage;
 use crate::watch::Watch;
@@ -63,10 +63,11 @@ pub fn status(stage: &mut Stage, agents: Agents) -> Outcome<String> {
 
 /// Ours run with no shell agent left to fall back on.
 fn cluster(stage: &mut Stage, agents: Agents) -> Outcome<&mut Heartbeat> {
-    stage.heartbeat(match agents {
+    let installation = match agents {
         Agents::Ocfbox => Installation::Alone,
         Agents::Shell => Installation::Shell,
-    })
+    };
+    stage.heartbeat(installation, Duty::Group)
 }
 
 fn watch_all(cluster: &Heartbeat) -> Outcome<Vec<Watch>> {

@@ -6,6 +6,7 @@ mod crowd;
 mod faults;
 mod haresources;
 mod moves;
+mod mutual;
 mod promotion;
 mod reachability;
 mod resource;
@@ -73,6 +74,22 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "pacemaker::planned_move", agents: BOTH, run: moves::planned_move },
     Scenario { name: "pacemaker::standby", agents: BOTH, run: moves::standby },
     Scenario { name: "pacemaker::node_crash", agents: BOTH, run: moves::node_crash },
+    Scenario {
+        name: "pacemaker::planned_move_with_mac",
+        agents: OURS,
+        run: moves::planned_move_with_mac,
+    },
+    Scenario {
+        name: "pacemaker::planned_move_with_macvlan",
+        agents: OURS,
+        run: moves::planned_move_with_macvlan,
+    },
+    Scenario {
+        name: "pacemaker::node_crash_with_mac",
+        agents: OURS,
+        run: moves::node_crash_with_mac,
+    },
+    Scenario { name: "pacemaker::mutual_takeover", agents: OURS, run: mutual::pacemaker },
     Scenario { name: "pacemaker::connection_reset", agents: BOTH, run: connections::reset },
     Scenario { name: "pacemaker::address_deleted", agents: BOTH, run: faults::address_deleted },
     Scenario { name: "pacemaker::cable_cut", agents: BOTH, run: faults::cable_cut },
@@ -104,4 +121,5 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "haresources::status", agents: BOTH, run: haresources::status },
     Scenario { name: "haresources::give_back", agents: SHELL_FIRST, run: haresources::give_back },
     Scenario { name: "haresources::node_crash", agents: BOTH, run: haresources::node_crash },
+    Scenario { name: "haresources::mutual_takeover", agents: OURS, run: mutual::heartbeat },
 ];

@@ -25,6 +25,11 @@ impl Resource {
         Self::of(Some(agents.provider()), agent)
     }
 
+    /// A service that has an init script.
+    pub fn service(script: &'static str) -> Self {
+        Self::of(None, script)
+    }
+
     /// An address in the service network, as most people configure it.
     pub fn address(agents: Agents, ip: &str) -> Self {
         Self::new(agents, "IPaddr2").with("ip", ip).with("nic", SERVICE.nic)
