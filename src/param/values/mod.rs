@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod network;
+mod routing;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
     MulticastMac, NamespaceName, Netmask,
 };
+pub use routing::{Destination, Network, TableName};
 
 /// The value as text, or why it cannot be.
 fn text(raw: &OsStr) -> Result<&str, String> {
@@ -310,6 +312,8 @@ mod tests {
             judge::<Lifetime>(raw);
             judge::<NamespaceName>(raw);
             judge::<MulticastMac>(raw);
+            judge::<Destination>(raw);
+            judge::<TableName>(raw);
             judge::<AbsolutePath>(raw);
             judge::<Text>(raw);
         }
