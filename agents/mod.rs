@@ -6,7 +6,9 @@ mod delay;
 mod dummy;
 mod ipaddr;
 mod ipaddr2;
+mod ipsrcaddr;
 mod ipv6addr;
+mod route;
 mod stateful;
 
 use crate::agent::Entry;
@@ -17,7 +19,9 @@ pub const ALL: &[Entry] = &[
     Entry::of::<dummy::Dummy>(),
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
+    Entry::of::<ipsrcaddr::IpSrcAddr>(),
     Entry::of::<ipv6addr::Ipv6Addr>(),
+    Entry::of::<route::Route>(),
     Entry::of::<stateful::Stateful>(),
 ];
 

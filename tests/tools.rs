@@ -183,20 +183,29 @@ fn pcs_refuses_the_same_address_twice() {
 }
 
 /// The parameters that ocf-tester gives to each agent.
-const TESTED_WITH: [(&str, &[&str]); 6] = [
+const TESTED_WITH: [(&str, &[&str]); 8] = [
     ("Delay", &["startdelay=0.1", "stopdelay=0.1", "mondelay=0.1"]),
     ("Dummy", &["fake=something"]),
     ("IPaddr", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPaddr2", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
+    ("IPsrcaddr", &["ipaddress=198.51.100.10"]),
     ("IPv6addr", &["ipv6addr=2001:db8::10", "nic=eth0", "cidr_netmask=64"]),
+    ("Route", &["destination=203.0.113.0/24", "device=eth0"]),
     ("Stateful", &[]),
 ];
+
+/// What has to be there for some of them, in words for `ip`.
+const PREPARED_WITH: [&str; 2] =
+    ["address add 198.51.100.10/24 dev eth1", "route add default via 198.51.100.1"];
 
 #[test]
 #[ignore = "needs root and the cluster packages: tests/run tools"]
 fn ocf_tester_passes() {
     assert_eq!(TESTED_WITH.map(|(name, _)| name).to_vec(), names().collect::<Vec<_>>());
     with_agents(&["ocf-tester", "xmllint"], |sandbox| {
+        for words in PREPARED_WITH {
+            sandbox.run("ip", words.split(' ')).ok();
+        }
         for (name, parameters) in TESTED_WITH {
             let mut words = vec!["-n", "test"];
             words.extend(parameters.iter().flat_map(|parameter| ["-o", parameter]));

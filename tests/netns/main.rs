@@ -10,4 +10,7 @@ mod families;
 mod faults;
 mod links;
 mod random;
+mod routes;
+mod sources;
 mod support;
+mod tables;
