@@ -10,6 +10,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::Wanted;
+use crate::action::Action;
 use crate::agent::Cx;
 use crate::error::Result;
 use crate::host::namespace;
@@ -52,13 +53,18 @@ impl Memory {
     /// What an earlier start wrote. A file that cannot be read, or makes no sense, counts as none, with a word in the log.
     pub fn read(wanted: &Wanted, cx: &Cx<'_>) -> Option<Self> {
         let file = file(wanted, cx);
+        // A monitor would say so again and again; and stop will.
+        let tell = |words: &str| match cx.action {
+            Action::Monitor | Action::Status => cx.log.debug(words),
+            _ => cx.log.warn(words),
+        };
         let text = file.read().unwrap_or_else(|error| {
-            cx.log.warn(&error.to_string());
+            tell(&error.to_string());
             None
         })?;
         let memory = Self::parse(&text).filter(|memory| memory.ip == wanted.ip);
         if memory.is_none() {
-            cx.log.warn(&format!(
+            tell(&format!(
                 "the state file {} makes no sense and is not used",
                 file.path().display()
             ));

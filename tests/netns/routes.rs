@@ -108,7 +108,8 @@ fn what_is_asked_for_is_added_once_and_goes() {
 #[ignore = "needs root: tests/run netns"]
 fn another_route_to_the_destination_is_somebody_elses() {
     let host = host();
-    host.sh("ip link add eth1 type veth peer name far1; ip link set eth1 up; ip link set far1 up
+    host.sh("ip link add eth1 type veth peer name far1; ip link set eth1 addrgenmode none
+             ip link set far1 addrgenmode none; ip link set eth1 up; ip link set far1 up
              ip addr add 192.0.3.1/24 dev eth1; ip addr add 192.0.2.10/24 dev eth0");
     let of_others = [
         "198.51.100.0/24 via 192.0.2.3 dev eth0",
@@ -187,7 +188,8 @@ fn an_ipv6_route_that_got_a_second_nexthop_is_still_ours() {
 #[ignore = "needs root: tests/run netns"]
 fn without_its_interface_it_is_stopped() {
     let host = host();
-    host.sh("ip link add eth1 type veth peer name far1; ip link set eth1 up; ip link set far1 up");
+    host.sh("ip link add eth1 type veth peer name far1; ip link set eth1 addrgenmode none
+             ip link set far1 addrgenmode none; ip link set eth1 up; ip link set far1 up");
     let ours = route(&host, &[("destination", "198.51.100.0/24"), ("device", "eth1")]);
     ours.run("start").code(0);
     host.sh("ip link del eth1");
