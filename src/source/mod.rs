@@ -1,8 +1,8 @@
 //! The source address of connections that this host opens: by changing the routes that they take, or by rules that lead
 //! to copies of them.
 //!
-//! [`select`] finds the routes that are meant, and refuses to guess. What they were is kept byte for byte ([`memory`])
-//! before anything is changed, and [`restore`] puts it back. [`rules`] is the way that changes no route.
+//! `select` finds the routes that are meant, and refuses to guess. What they were is kept byte for byte (`memory`)
+//! before anything is changed, and `restore` puts it back. `rules` is the way that changes no route.
 
 #![forbid(unsafe_code)]
 
