@@ -8,11 +8,13 @@ mod ethmonitor;
 mod iface_macvlan;
 mod ipaddr;
 mod ipaddr2;
+mod ipsrcaddr;
 mod ipv6addr;
 mod macaddr;
 mod mailto;
 mod ping;
 mod portblock;
+mod route;
 mod sendarp;
 mod stateful;
 
@@ -26,11 +28,13 @@ pub const ALL: &[Entry] = &[
     Entry::of::<iface_macvlan::IfaceMacvlan>(),
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
+    Entry::of::<ipsrcaddr::IpSrcAddr>(),
     Entry::of::<ipv6addr::Ipv6Addr>(),
     Entry::of::<macaddr::MacAddr>(),
     Entry::of::<mailto::MailTo>(),
     Entry::of::<ping::Ping>(),
     Entry::of::<portblock::PortBlock>(),
+    Entry::of::<route::Route>(),
     Entry::of::<sendarp::SendArp>(),
     Entry::of::<stateful::Stateful>(),
 ];

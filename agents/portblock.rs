@@ -10,7 +10,7 @@ use crate::connections::List;
 use crate::error::{Error, Result};
 use crate::host::nft::Presence;
 use crate::param::Value;
-use crate::param::values::{AbsolutePath, Flag, Network, Ports, Text, is_true};
+use crate::param::values::{AbsolutePath, AddressBlock, Flag, Ports, Text, is_true};
 use crate::params;
 use crate::promotion::{Score, set_score};
 use crate::spec::{ActionSpec, AgentSpec, Haresources, Role};
@@ -111,7 +111,7 @@ impl PortBlock {
     /// address.
     fn gate(&self) -> Result<Gate> {
         let own = &self.0;
-        let network = Network::parse(own.ip.as_os_str())
+        let network = AddressBlock::parse(own.ip.as_os_str())
             .map_err(|why| Error::Configured { name: "ip", why })?;
         let word = own.direction.as_os_str();
         let direction = word.to_str().and_then(Direction::from_word);

@@ -35,6 +35,7 @@ pub mod promotion;
 pub mod reach;
 pub mod render;
 pub mod runtime;
+pub mod source;
 pub mod spec;
 pub mod state;
 pub mod trace;

@@ -46,6 +46,14 @@ impl StateDirectory {
         StateFile { path: self.path.join(file_name(name)) }
     }
 
+    /// The files whose names begin with `prefix`.
+    #[must_use]
+    pub fn files(&self, prefix: &str) -> Vec<StateFile> {
+        let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+        ours.map(|entry| StateFile { path: entry.path() }).collect()
+    }
+
     /// Waits for the lock `name`, which ends with its holder. No lock at all where the directory cannot be
     /// written: exclusion is then lost, and the kernel's own atomicity has to do.
     ///
@@ -232,6 +240,10 @@ mod tests {
         file.write("one").unwrap();
         file.write("two").unwrap();
         assert_eq!(file.read().unwrap().as_deref(), Some("two"));
+        let found = |prefix| {
+            state.files(prefix).iter().map(|file| file.path().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!((found("a_"), found("b")), (vec![file.path().to_owned()], vec![]));
         file.remove().unwrap();
         file.remove().unwrap();
         assert_eq!(file.read().unwrap(), None);

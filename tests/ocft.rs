@@ -168,6 +168,39 @@ fn packaged_portblock() {
     packaged("portblock", &[]);
 }
 
+/// The suite wants its user to write an address and a netmask into it, and takes it for granted that the host has that
+/// address and a default route.
+#[test]
+#[ignore = "needs root and the cluster packages: tests/run ocft"]
+fn packaged_ipsrcaddr() {
+    let packaged = "/usr/share/resource-agents/ocft/configs/IPsrcaddr";
+    let cases = fs::read_to_string(packaged).expect("the package resource-agents");
+    let filled = cases
+        .replace("ipaddress= # put here your IP", "ipaddress=192.0.2.10")
+        .replace("cidr_netmask= # and the netmask", "cidr_netmask=24");
+    assert_eq!(
+        filled
+            .lines()
+            .filter(|line| line.ends_with("=192.0.2.10") || line.ends_with("=24"))
+            .count(),
+        2
+    );
+    Sandbox::with(&["ocft"], |sandbox| {
+        sandbox.install("heartbeat");
+        for words in [
+            "address add 192.0.2.1/24 dev eth0",
+            "address add 192.0.2.10/24 dev eth0",
+            "route add default via 192.0.2.2",
+        ] {
+            sandbox.run("ip", words.split(' ')).ok();
+        }
+        fs::create_dir("/tmp/ocft").unwrap();
+        fs::write("/tmp/ocft/IPsrcaddr", &filled).unwrap();
+        sandbox.run("ocft", ["make", "-d", "/tmp/ocft", "IPsrcaddr"]).ok();
+        check(sandbox, "IPsrcaddr", &Differences::new());
+    });
+}
+
 macro_rules! own {
     ($($test:ident $suite:literal)*) => { $(
         #[test]
@@ -185,11 +218,13 @@ own! {
     own_iface_macvlan "iface-macvlan"
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"
+    own_ipsrcaddr "IPsrcaddr"
     own_ipv6addr "IPv6addr"
-    own_mailto "MailTo"
-    own_sendarp "SendArp"
     own_macaddr "MACaddr"
+    own_mailto "MailTo"
     own_ping "ping"
     own_portblock "portblock"
+    own_route "Route"
+    own_sendarp "SendArp"
     own_stateful "Stateful"
 }

@@ -200,17 +200,23 @@ const TESTED_WITH: &[(&str, &[&str])] = &[
     ("iface-macvlan", &["device=eth0", "name=mv0"]),
     ("IPaddr", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPaddr2", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
+    ("IPsrcaddr", &["ipaddress=198.51.100.10"]),
     ("IPv6addr", &["ipv6addr=2001:db8::10", "nic=eth0", "cidr_netmask=64"]),
-    ("MailTo", &["email=root@localhost", "subject=Web group"]),
-    ("SendArp", &["ip=192.0.2.10", "nic=eth0"]),
     ("MACaddr", &["nic=eth1", "mac=02:00:00:00:00:01", "ip=192.0.2.10/24"]),
+    ("MailTo", &["email=root@localhost", "subject=Web group"]),
     ("ping", &["host_list=127.0.0.1", "attempts=2"]),
     ("portblock", &["protocol=tcp", "portno=8080", "action=block", "ip=192.0.2.10"]),
+    ("Route", &["destination=203.0.113.0/24", "device=eth0"]),
+    ("SendArp", &["ip=192.0.2.10", "nic=eth0"]),
     ("Stateful", &[]),
 ];
 
 /// In the place of a cluster, which these tests have none of, for the agents that set node attributes.
 const ATTRD_UPDATER: &str = "#!/bin/sh\n";
+
+/// What has to be there for some of them, in words for `ip`.
+const PREPARED_WITH: [&str; 2] =
+    ["address add 198.51.100.10/24 dev eth1", "route add default via 198.51.100.1"];
 
 #[test]
 #[ignore = "needs root and the cluster packages: tests/run tools"]
@@ -221,6 +227,9 @@ fn ocf_tester_passes() {
         let stand_in = sandbox.programs.join("attrd_updater");
         std::fs::write(&stand_in, ATTRD_UPDATER).unwrap();
         std::fs::set_permissions(&stand_in, PermissionsExt::from_mode(0o755)).unwrap();
+        for words in PREPARED_WITH {
+            sandbox.run("ip", words.split(' ')).ok();
+        }
         for (name, parameters) in TESTED_WITH.iter().copied() {
             let mut words = vec!["-n", "test"];
             words.extend(parameters.iter().flat_map(|parameter| ["-o", parameter]));

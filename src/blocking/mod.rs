@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::host::namespace;
 use crate::host::nft::{self, Answer, Block, Filter, LONGEST_COMMENT, Presence, Side};
 use crate::host::sockets::{self, Selection, Transport};
-use crate::param::values::{Network, Ports};
+use crate::param::values::{AddressBlock, Ports};
 use crate::state::Lock;
 
 /// The way of the packets that are stopped.
@@ -60,7 +60,7 @@ pub struct Gate {
     /// The ports.
     pub ports: Ports,
     /// The addresses.
-    pub network: Network,
+    pub network: AddressBlock,
     /// The way of the packets.
     pub direction: Direction,
     /// What becomes of them.
@@ -191,7 +191,7 @@ mod tests {
         Gate {
             transport: Transport::Tcp,
             ports: Ports::parse(OsStr::new(ports)).unwrap(),
-            network: Network::parse(OsStr::new(ip)).unwrap(),
+            network: AddressBlock::parse(OsStr::new(ip)).unwrap(),
             direction: Direction::In,
             answer: Answer::Drop,
         }

@@ -100,19 +100,19 @@ mod tests {
     use crate::host::nft::Answer;
     use crate::host::sockets::Transport;
     use crate::param::Value;
-    use crate::param::values::{Network, Ports};
+    use crate::param::values::{AddressBlock, Ports};
 
     #[test]
     fn files_have_the_names_that_the_shell_agents_give() {
         let gate = Gate {
             transport: Transport::Tcp,
             ports: Ports::parse(OsStr::new("80")).unwrap(),
-            network: Network::parse(OsStr::new("0.0.0.0/0")).unwrap(),
+            network: AddressBlock::parse(OsStr::new("0.0.0.0/0")).unwrap(),
             direction: Direction::In,
             answer: Answer::Drop,
         };
         assert_eq!(name(&gate, "x", "block"), "x_tcp_80_0.0.0.0_0_in__block");
-        let network = Network::parse(OsStr::new("2001:db8::10")).unwrap();
+        let network = AddressBlock::parse(OsStr::new("2001:db8::10")).unwrap();
         let gate = Gate { network, ..gate };
         assert_eq!(name(&gate, "x", "unblock"), "x_tcp_80_2001_db8__10_in__unblock");
     }

@@ -10,9 +10,9 @@ use std::io;
 
 use nix::errno::Errno;
 use rtnetlink::packet_core::{
-    NLM_F_DUMP_INTR, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_DUMP_INTR, NetlinkBuffer, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
 };
-use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::raw::receive;
@@ -25,15 +25,16 @@ const DATAGRAM: usize = 65536;
 /// Message types below this one are netlink's own (`NLMSG_MIN_TYPE`).
 const FIRST_OBJECT: u16 = 16;
 
-/// Asks once for all objects that match `question`. An object without what `wanted` looks for in its bytes is left out.
+/// Asks once for all objects that match `question`, or for a change that the kernel acknowledges. An object without
+/// what `wanted` looks for in its bytes is left out.
 ///
 /// # Errors
 /// The kernel's refusal, or a table that changed meanwhile; none if the deadline passes.
-pub(super) fn read(
-    question: &NetlinkMessage<RouteNetlinkMessage>,
+pub(super) fn read<M: NetlinkSerializable + NetlinkDeserializable>(
+    question: &NetlinkMessage<M>,
     wanted: &dyn Fn(&[u8]) -> bool,
     deadline: &Deadline,
-) -> Result<Option<Vec<RouteNetlinkMessage>>, Refusal> {
+) -> Result<Option<Vec<M>>, Refusal> {
     // A socket of its own: nothing of a dump that was given up can be taken for a part of the next one.
     let socket = ask(question).map_err(|error| Refusal::Broken(error.to_string()))?;
     let mut gathered = Gathered::default();
@@ -48,7 +49,7 @@ pub(super) fn read(
     gathered.finish().map(Some)
 }
 
-fn ask(question: &NetlinkMessage<RouteNetlinkMessage>) -> io::Result<Socket> {
+fn ask<M: NetlinkSerializable>(question: &NetlinkMessage<M>) -> io::Result<Socket> {
     let socket = Socket::new(NETLINK_ROUTE)?;
     make_strict(&socket);
     let mut bytes = vec![0; question.buffer_len()];
@@ -58,14 +59,20 @@ fn ask(question: &NetlinkMessage<RouteNetlinkMessage>) -> io::Result<Socket> {
 }
 
 /// What came of an answer so far.
-#[derive(Debug, Default)]
-pub(super) struct Gathered {
-    objects: Vec<RouteNetlinkMessage>,
+#[derive(Debug)]
+pub(super) struct Gathered<M> {
+    objects: Vec<M>,
     inconsistent: bool,
     ended: bool,
 }
 
-impl Gathered {
+impl<M> Default for Gathered<M> {
+    fn default() -> Self {
+        Self { objects: Vec::new(), inconsistent: false, ended: false }
+    }
+}
+
+impl<M: NetlinkDeserializable> Gathered<M> {
     fn take_all(&mut self, datagram: &[u8], wanted: &dyn Fn(&[u8]) -> bool) -> Result<(), Refusal> {
         let mut rest = datagram;
         while let Ok(message) = NetlinkBuffer::new_checked(rest) {
@@ -87,7 +94,7 @@ impl Gathered {
     ///
     /// # Errors
     /// It is a refusal.
-    pub fn take(&mut self, answer: NetlinkMessage<RouteNetlinkMessage>) -> Result<(), Refusal> {
+    pub fn take(&mut self, answer: NetlinkMessage<M>) -> Result<(), Refusal> {
         let NetlinkHeader { flags, .. } = answer.header;
         self.inconsistent |= flags & NLM_F_DUMP_INTR != 0;
         match answer.payload {
@@ -112,7 +119,7 @@ impl Gathered {
     ///
     /// # Errors
     /// The answer is not whole.
-    pub fn finish(self) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+    pub fn finish(self) -> Result<Vec<M>, Refusal> {
         match (self.ended, self.inconsistent) {
             (true, false) => Ok(self.objects),
             (true, true) => Err(Refusal::Inconsistent),
@@ -126,6 +133,7 @@ impl Gathered {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rtnetlink::packet_route::RouteNetlinkMessage;
 
     use super::*;
 
@@ -148,7 +156,7 @@ mod tests {
     const ADDRESS: [u8; 8] = [2, 24, 0, 0, 1, 0, 0, 0];
 
     fn read_all(datagram: &[u8]) -> Result<usize, Refusal> {
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::<RouteNetlinkMessage>::default();
         gathered.take_all(datagram, &|_| true)?;
         gathered.finish().map(|objects| objects.len())
     }

@@ -13,6 +13,7 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, Li
 use rtnetlink::packet_route::route::RouteMessage;
 
 use super::address::{Address, family};
+use super::exact::Exact;
 use super::link::Link;
 use super::netlink::{Netlink, News};
 use super::refusal::Refusal;
@@ -218,6 +219,26 @@ impl Net {
         flags: u16,
     ) -> Result<(), Refusal> {
         self.netlink.change(what, question, flags, &self.deadline)
+    }
+
+    /// The same with a message that is kept whole.
+    pub(super) fn change_exactly(
+        &self,
+        what: &str,
+        question: Exact,
+        flags: u16,
+    ) -> Result<(), Refusal> {
+        self.netlink.change_exactly(what, question, flags, &self.deadline)
+    }
+
+    /// All objects that match a message that is kept whole, and in whose bytes `wanted` finds what it looks for.
+    pub(super) fn dump_exactly(
+        &self,
+        what: &str,
+        question: Exact,
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Vec<Exact>, Refusal> {
+        self.netlink.dump(what, question, wanted, &self.deadline)
     }
 
     pub(super) fn dump(

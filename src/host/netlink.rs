@@ -12,7 +12,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, Stream};
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::AsyncSocket;
@@ -20,6 +21,7 @@ use rtnetlink::{Handle, MulticastGroup};
 use tokio::runtime::Runtime;
 
 use super::dump::{self, Gathered};
+use super::exact::Exact;
 use super::refusal::{Refusal, make_strict};
 use crate::deadline::Deadline;
 use crate::{trace_answer, trace_ask};
@@ -82,13 +84,13 @@ impl Netlink {
     ///
     /// # Errors
     /// The kernel's refusal, or a table that does not hold still.
-    pub fn dump(
+    pub fn dump<M: NetlinkSerializable + NetlinkDeserializable>(
         &self,
         what: &str,
-        question: RouteNetlinkMessage,
+        question: M,
         wanted: &dyn Fn(&[u8]) -> bool,
         deadline: &Deadline,
-    ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+    ) -> Result<Vec<M>, Refusal> {
         trace_ask!("{what}");
         let question = finished(question, NLM_F_REQUEST | NLM_F_DUMP);
         let answered = loop {
@@ -101,6 +103,24 @@ impl Netlink {
             }
         };
         traced(what, answered)
+    }
+
+    /// Asks for a change with a message that is no type of rtnetlink.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn change_exactly(
+        &self,
+        what: &str,
+        question: Exact,
+        flags: u16,
+        deadline: &Deadline,
+    ) -> Result<(), Refusal> {
+        trace_ask!("{what}");
+        let question = finished(question, NLM_F_REQUEST | NLM_F_ACK | flags);
+        let answered = dump::read(&question, &|_| true, deadline);
+        traced(what, answered.and_then(|answer| answer.ok_or_else(|| late(what, deadline))))
+            .map(drop)
     }
 
     /// Asks for a change.
@@ -143,10 +163,10 @@ impl Netlink {
     }
 }
 
-fn finished(question: RouteNetlinkMessage, flags: u16) -> NetlinkMessage<RouteNetlinkMessage> {
+fn finished<M: NetlinkSerializable>(question: M, flags: u16) -> NetlinkMessage<M> {
     let mut header = NetlinkHeader::default();
     header.flags = flags;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(question));
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(question));
     message.finalize();
     message
 }
@@ -155,10 +175,7 @@ fn late(what: &str, deadline: &Deadline) -> Refusal {
     Refusal::Late(deadline.missed(&format!("the kernel to {what}")))
 }
 
-fn traced(
-    what: &str,
-    answered: Result<Vec<RouteNetlinkMessage>, Refusal>,
-) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+fn traced<M>(what: &str, answered: Result<Vec<M>, Refusal>) -> Result<Vec<M>, Refusal> {
     match &answered {
         Ok(objects) => trace_answer!("{what}: {} object(s)", objects.len()),
         Err(refusal) => trace_answer!("{what}: {refusal}"),

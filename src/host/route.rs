@@ -72,21 +72,33 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// The number of a protocol's name, as `/etc/iproute2/rt_protos` has it.
+/// Names of protocols, as `/etc/iproute2/rt_protos` has them.
+const PROTOCOLS: [(&str, RouteProtocol); 13] = [
+    ("kernel", RouteProtocol::Kernel),
+    ("boot", RouteProtocol::Boot),
+    ("static", RouteProtocol::Static),
+    ("ra", RouteProtocol::Ra),
+    ("dhcp", RouteProtocol::Dhcp),
+    ("bird", RouteProtocol::Bird),
+    ("zebra", RouteProtocol::Zebra),
+    ("keepalived", RouteProtocol::KeepAlived),
+    ("babel", RouteProtocol::Babel),
+    ("bgp", RouteProtocol::Bgp),
+    ("isis", RouteProtocol::Isis),
+    ("ospf", RouteProtocol::Ospf),
+    ("rip", RouteProtocol::Rip),
+];
+
+/// The number of a protocol's name.
 #[must_use]
 pub fn protocol_number(name: &str) -> Option<u8> {
-    let known = match name {
-        "kernel" => RouteProtocol::Kernel,
-        "boot" => RouteProtocol::Boot,
-        "static" => RouteProtocol::Static,
-        "ra" => RouteProtocol::Ra,
-        "dhcp" => RouteProtocol::Dhcp,
-        "bird" => RouteProtocol::Bird,
-        "zebra" => RouteProtocol::Zebra,
-        "keepalived" => RouteProtocol::KeepAlived,
-        "bgp" => RouteProtocol::Bgp,
-        "ospf" => RouteProtocol::Ospf,
-        number => return number.parse().ok(),
-    };
-    Some(u8::from(known))
+    let known = PROTOCOLS.iter().find(|(known, _)| *known == name);
+    known.map_or_else(|| name.parse().ok(), |(_, protocol)| Some(u8::from(*protocol)))
+}
+
+/// The name of a protocol's number; the number where it has none.
+#[must_use]
+pub fn protocol_name(number: u8) -> String {
+    let known = PROTOCOLS.iter().find(|(_, protocol)| u8::from(*protocol) == number);
+    known.map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
 }

@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::sockets::Transport;
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
-use crate::param::values::{Network, Ports};
+use crate::param::values::{AddressBlock, Ports};
 use crate::{trace_answer, trace_ask};
 
 /// The name of the table; it holds for IPv4 and IPv6.
@@ -104,7 +104,7 @@ pub struct Block<'a> {
     /// Our ports.
     pub ports: &'a Ports,
     /// Our addresses.
-    pub network: Network,
+    pub network: AddressBlock,
     /// In, out, or both.
     pub sides: &'a [Side],
     /// What becomes of the packets.
@@ -403,7 +403,7 @@ mod tests {
             comment: "own",
             transport: Transport::Tcp,
             ports: &ports,
-            network: Network::parse(OsStr::new("192.0.2.10")).unwrap(),
+            network: AddressBlock::parse(OsStr::new("192.0.2.10")).unwrap(),
             sides: &[Side::In, Side::Out],
             answer: Answer::Drop,
         };
@@ -441,7 +441,7 @@ mod tests {
             comment: "c",
             transport: Transport::Tcp,
             ports: &ports,
-            network: Network::parse(OsStr::new("192.0.2.10")).unwrap(),
+            network: AddressBlock::parse(OsStr::new("192.0.2.10")).unwrap(),
             sides: &[Side::In],
             answer: Answer::Drop,
         };

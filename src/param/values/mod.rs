@@ -7,6 +7,7 @@ mod ethernet;
 pub(crate) mod mail;
 mod network;
 mod ports;
+mod routing;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
     MulticastMac, NamespaceName, Netmask,
 };
-pub use ports::{Network, Ports};
+pub use ports::{AddressBlock, Ports};
+pub use routing::{Destination, Network, TableName};
 
 /// The value as text, or why it cannot be.
 fn text(raw: &OsStr) -> Result<&str, String> {
@@ -318,6 +320,8 @@ mod tests {
             judge::<Lifetime>(raw);
             judge::<NamespaceName>(raw);
             judge::<MulticastMac>(raw);
+            judge::<Destination>(raw);
+            judge::<TableName>(raw);
             judge::<AbsolutePath>(raw);
             judge::<Text>(raw);
             judge::<Mailbox>(raw);

@@ -80,14 +80,14 @@ impl Value for Ports {
 
 /// An address, or all addresses of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
+pub struct AddressBlock {
     /// The address, with the bits of the host all zero.
     pub address: IpAddr,
     /// How many bits count.
     pub prefix: u8,
 }
 
-impl Network {
+impl AddressBlock {
     /// The address, if it is a single one.
     #[must_use]
     pub fn host(&self) -> Option<IpAddr> {
@@ -117,7 +117,7 @@ fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for AddressBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host() {
             Some(ip) => ip.fmt(f),
@@ -126,7 +126,7 @@ impl fmt::Display for Network {
     }
 }
 
-impl Value for Network {
+impl Value for AddressBlock {
     const KIND: Kind = Kind::String;
 
     fn parse(raw: &OsStr) -> Result<Self, String> {
@@ -201,7 +201,8 @@ mod tests {
             ("", None),
         ];
         for (raw, expected) in cases {
-            let parsed = Network::parse(OsStr::new(raw)).ok().map(|network| network.to_string());
+            let parsed =
+                AddressBlock::parse(OsStr::new(raw)).ok().map(|network| network.to_string());
             assert_eq!(parsed.as_deref(), expected, "{raw:?}");
         }
     }
@@ -210,7 +211,7 @@ mod tests {
         #[test]
         fn no_bytes_make_them_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let raw = OsStr::from_bytes(&bytes);
-            for why in [Ports::parse(raw).err(), Network::parse(raw).err()].into_iter().flatten() {
+            for why in [Ports::parse(raw).err(), AddressBlock::parse(raw).err()].into_iter().flatten() {
                 prop_assert!(why.contains('"') && why.chars().count() < 190, "{why}");
             }
         }
