@@ -289,6 +289,7 @@ impl IpAddr2 {
             flush_routes: own.flush_routes.is_set(),
             check_link: own.check_link_status.is_set(),
             conflict_check: own.run_arping.unwrap_or(own.conflict_check).is_set(),
+            asked: false,
             announce: Announce {
                 count: own.arp_count.get(),
                 interval: Duration::from_millis(u64::from(own.arp_interval.get())),

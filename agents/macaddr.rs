@@ -85,7 +85,7 @@ params! {
 
         /// Ask whether another host has the address
         ///
-        /// start asks for the hardware address and its IP addresses, and listens for 40 milliseconds. If a frame comes
+        /// start asks for the hardware address and its IP addresses, and listens for 20 milliseconds. If a frame comes
         /// from the address, start fails and changes nothing: two owners are worse than none. If nobody can be asked, start
         /// goes on.
         conflict_check: Flag = "true" { reloadable: true },

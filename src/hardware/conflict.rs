@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use super::{Wanted, substitute};
@@ -23,28 +23,51 @@ use crate::{trace_answer, trace_ask};
 /// How many addresses of the suspect are asked for.
 const MOST: usize = 16;
 
-/// Asks on the cable of `card`, which does not have the address yet. Not to be able to ask is no conflict.
+/// Who has what is about to be taken.
+enum Owner {
+    /// A frame came from the hardware address.
+    OfHardware,
+    /// A host with another hardware address has one of its IP addresses.
+    OfIp(Ipv4Addr, Mac),
+}
+
+/// Asks on the cable of `card`, which does not have the address yet, for it and for its IPv4 addresses. Not to be able to
+/// ask is no conflict.
+///
+/// The socket goes to the caller, for whom it is cheaper to give it away than to close it; none if nobody was asked.
 ///
 /// # Errors
-/// Another host has it.
-pub(super) fn refuse(wanted: &Wanted, card: &Link, net: &Net, cx: &Cx<'_>) -> Result<()> {
+/// Another host has one of them.
+pub(super) fn refuse(
+    wanted: &Wanted,
+    card: &Link,
+    net: &Net,
+    cx: &Cx<'_>,
+) -> Result<Option<PacketSocket>> {
     if !wanted.conflict_check || !card.carrier {
-        return Ok(());
+        return Ok(None);
     }
-    let suspect = wanted.mac.octets();
-    let questions = questions(ethernet(card)?, suspect, &addresses(wanted, net));
-    match heard(card.index, suspect, &questions) {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(Error::Failed(format!(
-            "another host has {}: frames come from it on {}; end it there, or set conflict_check=false",
-            wanted.mac, card.name
+    let on = &card.name;
+    let questions = questions(ethernet(card)?, wanted.mac.octets(), &addresses(wanted, net));
+    let asked = PacketSocket::watch(card.index, wanted.mac.octets()).and_then(|socket| {
+        let owner = owner(wanted, net, &socket, &questions)?;
+        socket.watch_no_longer(card.index)?;
+        Ok((socket, owner))
+    });
+    match asked {
+        Ok((socket, None)) => Ok(Some(socket)),
+        Ok((_, Some(Owner::OfHardware))) => Err(Error::Failed(format!(
+            "another host has {}: frames come from it on {on}; end it there, or set conflict_check=false",
+            wanted.mac
+        ))),
+        Ok((_, Some(Owner::OfIp(ip, other)))) => Err(Error::Failed(format!(
+            "another host has {ip}: {} answers for it on {on}; end it there, or set conflict_check=false",
+            arp::text(&other)
         ))),
         Err(error) => {
-            cx.log.warn(&format!(
-                "cannot ask on {} whether another host has {}: {error}",
-                card.name, wanted.mac
-            ));
-            Ok(())
+            let mac = wanted.mac;
+            cx.log.warn(&format!("cannot ask on {on} whether another host has {mac}: {error}"));
+            Ok(None)
         }
     }
 }
@@ -81,28 +104,49 @@ fn stranger(own: Mac) -> Ipv6Addr {
     ndisc::link_local([random[0], random[1], random[2], own[3], own[4], own[5]])
 }
 
-/// Whether a frame comes from `suspect` after the questions.
-fn heard(index: u32, suspect: Mac, questions: &[Vec<u8>]) -> io::Result<bool> {
-    let socket = PacketSocket::watch(index, suspect)?;
-    trace_ask!("{} questions to {}", questions.len(), arp::text(&suspect));
+/// Who gives himself away after the questions.
+fn owner(
+    wanted: &Wanted,
+    net: &Net,
+    socket: &PacketSocket,
+    questions: &[Vec<u8>],
+) -> io::Result<Option<Owner>> {
+    trace_ask!("{} questions for {} and its addresses", questions.len(), wanted.mac);
     let begin = Instant::now();
     let mut times = PATIENCE.questions.iter().peekable();
     let mut buffer = [0; 128];
     loop {
         let elapsed = begin.elapsed();
         if elapsed >= PATIENCE.end {
-            trace_answer!("nothing comes from {}", arp::text(&suspect));
-            return Ok(false);
+            trace_answer!("nobody has {} or its addresses", wanted.mac);
+            return Ok(None);
         }
         if times.next_if(|at| **at <= elapsed).is_some() {
             questions.iter().try_for_each(|frame| socket.send(frame))?;
         }
         let wake = times.peek().map_or(PATIENCE.end, |at| **at);
-        if socket.receive(&mut buffer, wake.saturating_sub(elapsed))?.is_some() {
-            trace_answer!("a frame comes from {}", arp::text(&suspect));
-            return Ok(true);
+        let received = socket.receive(&mut buffer, wake.saturating_sub(elapsed))?;
+        let frame = received.map(|length| &buffer[..length.min(buffer.len())]);
+        if let Some(owner) = frame.and_then(|frame| judged(frame, wanted, net)) {
+            return Ok(Some(owner));
         }
     }
+}
+
+/// What a frame of somebody else says. This host's other cards on the same network speak too.
+fn judged(frame: &[u8], wanted: &Wanted, net: &Net) -> Option<Owner> {
+    if frame.get(6..12)? == wanted.mac.octets() {
+        trace_answer!("a frame comes from {}", wanted.mac);
+        return Some(Owner::OfHardware);
+    }
+    let claims = wanted.addresses.iter().find_map(|address| match address.ip {
+        IpAddr::V4(ip) => Some((ip, arp::contradicted(frame, ip)?)),
+        IpAddr::V6(_) => None,
+    });
+    let (ip, other) = claims?;
+    trace_answer!("{} has {ip}", arp::text(&other));
+    let ours = net.links().is_ok_and(|links| links.iter().any(|link| link.hardware == other));
+    (!ours).then_some(Owner::OfIp(ip, other))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::ledger::{self, ADDRESS, DOWN, Entry, Ledger, STATE, UP};
-use super::{Wanted, await_carrier, conflict, substitute};
+use super::{Taken, Wanted, await_carrier, conflict, substitute};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::arp::{self, Mac};
@@ -57,16 +57,11 @@ pub(super) fn refuse_individual_ports(card: &Link, links: &[Link]) -> Result<()>
     }
 }
 
-/// Gives the card the address; whether it was not there before.
+/// Gives the card the address.
 ///
 /// # Errors
 /// Another host has it, or the driver refused.
-pub(super) fn take(
-    wanted: &Wanted,
-    mut card: Link,
-    net: &Net,
-    cx: &Cx<'_>,
-) -> Result<(Link, bool)> {
+pub(super) fn take(wanted: &Wanted, mut card: Link, net: &Net, cx: &Cx<'_>) -> Result<Taken> {
     let mac = wanted.mac.octets();
     let there = card.hardware == mac;
     note(wanted, &card, cx)?;
@@ -74,14 +69,15 @@ pub(super) fn take(
         net.set_up(&card)?;
     }
     await_carrier(wanted, &mut card, net)?;
+    let mut asked_with = None;
     if !there {
-        conflict::refuse(wanted, &card, net, cx)?;
+        asked_with = conflict::refuse(wanted, &card, net, cx)?;
         net.set_hardware_address(&card, mac, Outage::Refused)?;
         card.hardware = mac.to_vec();
         // Where it had to be down for a moment.
         await_carrier(wanted, &mut card, net)?;
     }
-    Ok((card, !there))
+    Ok(Taken { link: card, fresh: !there, asked_with })
 }
 
 /// Notes what the card was like, before anything changes. What a killed start noted of its state is older and stays.

@@ -129,15 +129,29 @@ fn refuse_before_anything(wanted: &Wanted, card: &Link, net: &Net, cx: &Cx<'_>) 
     device::refuse_others(wanted, card, cx)
 }
 
+/// An interface that has the address.
+struct Taken {
+    link: Link,
+    /// It did not have it before.
+    fresh: bool,
+    /// The socket with which the card's network was asked for the address and its IP addresses, if it was.
+    asked_with: Option<PacketSocket>,
+}
+
 fn take(wanted: &Wanted, card: Link, net: &Net, cx: &Cx<'_>) -> Result<Option<Rest>> {
-    let (link, fresh) = match &wanted.macvlan {
+    let Taken { link, fresh, asked_with } = match &wanted.macvlan {
         Some(macvlan) => virtual_card::take(wanted, macvlan, &card, net, cx)?,
         None => device::take(wanted, card, net, cx)?,
     };
-    let rest = if fresh { announce(wanted, &link, net, cx) } else { None };
+    let asked = asked_with.is_some();
+    // Of the card itself it can announce, too. Of a card below a macvlan device it is closed when all else is done: the
+    // kernel takes some milliseconds for that.
+    let (socket, _later) =
+        if wanted.macvlan.is_none() { (asked_with, None) } else { (None, asked_with) };
+    let rest = if fresh { announce(wanted, &link, socket, net, cx) } else { None };
     quiet::keep(wanted, &link, net, cx)?;
     for address in &wanted.addresses {
-        vip::start(address, cx)?;
+        vip::start(&vip::Wanted { asked, ..address.clone() }, cx)?;
     }
     if fresh {
         cx.log.info(&format!("{} is on {}", wanted.mac, link.name));
@@ -259,10 +273,17 @@ impl Rest {
 }
 
 /// Sends the frame by which switches learn the port. A failure is told and no more: they learn from any other frame too.
-fn announce(wanted: &Wanted, link: &Link, net: &Net, cx: &Cx<'_>) -> Option<Rest> {
+fn announce(
+    wanted: &Wanted,
+    link: &Link,
+    socket: Option<PacketSocket>,
+    net: &Net,
+    cx: &Cx<'_>,
+) -> Option<Rest> {
     let subject = Subject::Hardware(wanted.mac);
     let announcement = announcement(subject, wanted, link, wanted.announce.count);
-    let sent = announce::socket(link.index, announcement.subject)
+    let sent = socket
+        .map_or_else(|| announce::socket(link.index, subject), Ok)
         .and_then(|socket| announcement.once(net, &socket).map(|()| socket));
     match sent {
         Ok(socket) => Some(Rest { announcement, socket, background: wanted.announce.background }),

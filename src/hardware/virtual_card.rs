@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Wanted, await_carrier, conflict, ledger};
+use super::{Taken, Wanted, await_carrier, conflict, ledger};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::link::Link;
@@ -10,7 +10,7 @@ use crate::host::net::Net;
 use crate::host::sysctl;
 use crate::macvlan::{Found, Macvlan};
 
-/// Makes the device; whether it was not there before.
+/// Makes the device.
 ///
 /// # Errors
 /// Another host has the address, or the kernel refused.
@@ -20,24 +20,24 @@ pub(super) fn take(
     card: &Link,
     net: &Net,
     cx: &Cx<'_>,
-) -> Result<(Link, bool)> {
+) -> Result<Taken> {
     if let Found::Ours(link, differences) = macvlan.find(net, cx)? {
         if link.up && differences.is_empty() {
             let mut link = link;
             await_carrier(wanted, &mut link, net)?;
-            return Ok((link, false));
+            return Ok(Taken { link, fresh: false, asked_with: None });
         }
         macvlan.remove(net, cx)?;
     }
     let mut card = card.clone();
     ledger::set_up(&card, &wanted.holder(), net, cx)?;
     await_carrier(wanted, &mut card, net)?;
-    conflict::refuse(wanted, &card, net, cx)?;
+    let asked_with = conflict::refuse(wanted, &card, net, cx)?;
     let mut link = macvlan.make(&card, net, cx)?;
     ignore_advertisements(&link, cx);
     net.set_up(&link)?;
     await_carrier(wanted, &mut link, net)?;
-    Ok((link, true))
+    Ok(Taken { link, fresh: true, asked_with })
 }
 
 /// The routers' advertisements reach the device as well as its card. They would give this host a second default route and

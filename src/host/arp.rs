@@ -88,6 +88,12 @@ pub fn announced(frame: &[u8], ip: Ipv4Addr) -> Option<Mac> {
     (packet.sender_ip == ip && packet.target_ip == ip).then_some(packet.sender_mac)
 }
 
+/// The hardware address of the host that has `ip`, as `frame` says, or that is about to take it (RFC 5227, 2.1.1).
+#[must_use]
+pub fn contradicted(frame: &[u8], ip: Ipv4Addr) -> Option<Mac> {
+    Packet::read(frame).filter(|packet| contradicts(packet, ip)).map(|packet| packet.sender_mac)
+}
+
 /// The hardware address of the host that says in `frame` that it has `ip` (RFC 5227, 2.4).
 #[must_use]
 pub fn claimed(frame: &[u8], ip: Ipv4Addr) -> Option<Mac> {
@@ -154,13 +160,12 @@ pub fn who_has(
         }
         let wake = questions.peek().map_or(patience.end, |at| **at);
         let received = socket.receive(&mut buffer, wake.saturating_sub(elapsed))?;
-        if let Some(packet) = received.and_then(|length| Packet::read(buffer.get(..length)?))
-            && contradicts(&packet, ip)
-            && packet.sender_mac != mac
-            && !is_ours(&packet.sender_mac)
+        if let Some(other) = received.and_then(|length| contradicted(buffer.get(..length)?, ip))
+            && other != mac
+            && !is_ours(&other)
         {
-            trace_answer!("{} has {ip}", text(&packet.sender_mac));
-            return Ok(Some(packet.sender_mac));
+            trace_answer!("{} has {ip}", text(&other));
+            return Ok(Some(other));
         }
     }
 }

@@ -40,34 +40,46 @@ impl PacketSocket {
         Some(Self { descriptor })
     }
 
-    /// A socket that receives what comes from the hardware address `source`, whatever its type and for whomever it is
-    /// meant, and nothing else. The kernel leaves promiscuous mode when it is closed.
+    /// A socket that receives what others send from the hardware address `source`, whatever its type and for whomever it
+    /// is meant, and all ARP of others. The interface is in promiscuous mode until [`Self::watch_no_longer`], or until the
+    /// socket is closed.
     ///
     /// # Errors
     /// `CAP_NET_RAW` is missing, or there is no such interface.
     pub fn watch(index: u32, source: [u8; 6]) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-        let mut program = only_from(source);
+        let mut program = from_source_or_arp(source);
         let filter = libc::sock_fprog {
             len: u16::try_from(program.len()).map_err(io::Error::other)?,
             filter: program.as_mut_ptr(),
         };
         // SAFETY: a `sock_fprog` is what this option takes; the kernel copies the program before `program` goes.
         unsafe { set_option(&descriptor, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)? };
+        let socket = Self { descriptor };
+        socket.set_promiscuous(index, libc::PACKET_ADD_MEMBERSHIP)?;
+        let all = u16::try_from(libc::ETH_P_ALL).map_err(io::Error::other)?;
+        bind(socket.descriptor.as_raw_fd(), &link_address(index, all)?)?;
+        Ok(socket)
+    }
+
+    /// Ends the promiscuous mode of a socket that watched; it can still send.
+    ///
+    /// # Errors
+    /// It did not watch, or the interface is gone.
+    pub fn watch_no_longer(&self, index: u32) -> io::Result<()> {
+        self.set_promiscuous(index, libc::PACKET_DROP_MEMBERSHIP)
+    }
+
+    fn set_promiscuous(&self, index: u32, change: libc::c_int) -> io::Result<()> {
         let promiscuous = libc::packet_mreq {
             mr_ifindex: i32::try_from(index).map_err(io::Error::other)?,
             mr_type: u16::try_from(libc::PACKET_MR_PROMISC).map_err(io::Error::other)?,
             mr_alen: 0,
             mr_address: [0; 8],
         };
-        // SAFETY: a `packet_mreq`, without pointers, is what this option takes.
-        unsafe {
-            set_option(&descriptor, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &promiscuous)?;
-        };
-        let all = u16::try_from(libc::ETH_P_ALL).map_err(io::Error::other)?;
-        bind(descriptor.as_raw_fd(), &link_address(index, all)?)?;
-        Ok(Self { descriptor })
+        // SAFETY: a `packet_mreq`, without pointers, is what these options take.
+        unsafe { set_option(&self.descriptor, libc::SOL_PACKET, change, &promiscuous) }
     }
 
     /// Sends one frame.
@@ -108,8 +120,9 @@ impl From<PacketSocket> for Stdio {
     }
 }
 
-/// A classic BPF program (Documentation/networking/filter.rst) that lets pass what others send from `source`.
-fn only_from(source: [u8; 6]) -> [libc::sock_filter; 8] {
+/// A classic BPF program (Documentation/networking/filter.rst) that lets pass what others send from `source`, and all ARP
+/// of others.
+fn from_source_or_arp(source: [u8; 6]) -> [libc::sock_filter; 10] {
     let instruction = |code: u32, yes, no, k| libc::sock_filter {
         code: u16::try_from(code).unwrap_or_default(),
         jt: yes,
@@ -123,12 +136,14 @@ fn only_from(source: [u8; 6]) -> [libc::sock_filter; 8] {
     let tail = u32::from_be_bytes([0, 0, source[4], source[5]]);
     let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
     [
-        load(libc::BPF_W, 6),
-        compare(0, 5, head),
-        load(libc::BPF_H, 10),
-        compare(0, 3, tail),
         load(libc::BPF_B, kind),
-        compare(1, 0, u32::from(libc::PACKET_OUTGOING)),
+        compare(7, 0, u32::from(libc::PACKET_OUTGOING)),
+        load(libc::BPF_H, 12),
+        compare(4, 0, u32::from(super::arp::ETHERTYPE)),
+        load(libc::BPF_W, 6),
+        compare(0, 3, head),
+        load(libc::BPF_H, 10),
+        compare(0, 1, tail),
         end(u32::MAX),
         end(0),
     ]

@@ -65,6 +65,8 @@ pub struct Wanted {
     pub check_link: bool,
     /// IPv4: ask whether another host has it before it is added.
     pub conflict_check: bool,
+    /// Somebody asked just now.
+    pub asked: bool,
     /// How it is made known.
     pub announce: Announce,
     /// What becomes of its connections.
@@ -126,6 +128,7 @@ impl Wanted {
             flush_routes: false,
             check_link: true,
             conflict_check: true,
+            asked: false,
             announce: Announce { count: 5, interval, background: true, refresh: 0 },
             connections: Connections::default(),
             namespace: None,

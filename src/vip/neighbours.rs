@@ -53,7 +53,7 @@ impl Neighbours {
         link: &Link,
     ) -> Result<()> {
         let (IpAddr::V4(ip), Some(socket)) = (wanted.ip, &self.socket) else { return Ok(()) };
-        if !wanted.conflict_check || !link.carrier {
+        if !wanted.conflict_check || wanted.asked || !link.carrier {
             return Ok(());
         }
         let on = &link.name;

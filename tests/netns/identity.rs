@@ -75,6 +75,24 @@ fn a_live_owner_is_found_by_whatever_it_answers() {
     }
 }
 
+/// Somebody with another hardware address has one of the IP addresses: nothing at all is taken.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn another_owner_of_an_ip_address_is_found_in_the_same_look() {
+    for mode in ["device", "macvlan"] {
+        let host = std::thread::spawn(move || {
+            let host = host_with_a_spare_card();
+            let before = settled(&host);
+            let call = identity(&host, mode).param("ip", "192.0.2.77/24 192.0.2.2/24");
+            let mac = host.mac("far", "br0");
+            call.run("start").code(1).because(&["another host has 192.0.2.2", &mac, "eth1"]);
+            call.run("monitor").code(7);
+            assert_as_before(&host, &before, mode);
+        });
+        host.join().unwrap();
+    }
+}
+
 /// It answers nothing at all; one of its frames within the window gives it away.
 #[test]
 #[ignore = "needs root: tests/run netns"]
@@ -94,7 +112,7 @@ fn an_owner_that_only_sends_is_heard() {
             let socket = PacketSocket::bind(index, 0).unwrap();
             while !stop.load(Ordering::Relaxed) {
                 let _ = socket.send(&frame);
-                std::thread::sleep(Duration::from_millis(10));
+                std::thread::sleep(Duration::from_millis(2));
             }
         });
         let outcome = identity(&host, "device").run("start");
