@@ -85,6 +85,45 @@ pub const ALL: &[Case] = &[
         ..plain("IPv6addr", &[("nic", "eth0"), ("cidr_netmask", "64")])
     },
     Case {
+        label: "MACaddr (device)",
+        peer: None,
+        conflict_check: true,
+        ..plain(
+            "MACaddr",
+            &[("nic", "eth1"), ("mac", "02:00:00:00:00:01"), ("ip", "198.18.253.1/16")],
+        )
+    },
+    Case {
+        label: "MACaddr (macvlan)",
+        peer: None,
+        conflict_check: true,
+        ..plain(
+            "MACaddr",
+            &[
+                ("nic", "eth1"),
+                ("mac", "02:00:00:00:00:01"),
+                ("ip", "198.18.253.1/16"),
+                ("mode", "macvlan"),
+            ],
+        )
+    },
+    Case {
+        apart: [&[("name", "ours0")], &[("name", "shell0")]],
+        ..plain("iface-macvlan", &[("device", "eth0")])
+    },
+    Case {
+        apart: [&[("destination", "198.51.100.0/24")], &[("destination", "203.0.113.0/24")]],
+        ..plain("IPsrcaddr", &[("ipaddress", "198.18.254.1"), ("cidr_netmask", "16")])
+    },
+    Case {
+        apart: [&[("destination", "192.0.2.0/25")], &[("destination", "192.0.2.128/25")]],
+        ..plain("Route", &[("device", "eth0")])
+    },
+    Case {
+        apart: [&[("portno", "7001")], &[("portno", "7002")]],
+        ..plain("portblock", &[("protocol", "tcp"), ("action", "block"), ("ip", "198.18.0.2")])
+    },
+    Case {
         apart: [&[("name", "ours")], &[("name", "shell")]],
         ..plain("ethmonitor", &[("interface", "eth0"), ("link_status_only", "true")])
     },

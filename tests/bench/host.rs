@@ -49,13 +49,16 @@ impl Host {
     pub fn lay_cable(&self) -> Result<(), String> {
         let [four, six] = [Family::V4, Family::V6].map(|family| family.address(1));
         sh(&format!(
-            "if ip link show eth0 >/dev/null 2>&1; then ip link delete eth0; fi
+            "for card in eth0 eth1; do ! ip link show $card >/dev/null 2>&1 || ip link delete $card; done
+             ip link add eth1 type veth peer name eth1 netns far; ip -n far link set eth1 up
              ip link add eth0 type veth peer name eth0 netns far
              ip link set eth0 addrgenmode none; ip -n far link set eth0 addrgenmode none
              ip -n far link set eth0 up; ip -n far addr add 198.18.255.254/16 dev eth0
              ip addr add {four} brd + dev eth0
              ip addr add {six} dev eth0 nodad
              ip link set eth0 up
+             ip addr add 198.18.254.1/16 dev eth0
+             ip route add 198.51.100.0/24 dev eth0; ip route add 203.0.113.0/24 dev eth0
              until grep -q up /sys/class/net/eth0/operstate; do sleep 0.05; done"
         ))
     }
