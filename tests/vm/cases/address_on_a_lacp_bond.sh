@@ -23,6 +23,9 @@ within 10 has_no_carrier bond0
 ocf 1 IPaddr2 monitor $vip
 because "192.0.2.10 is configured" "bond0 has no link"
 plug s0
+# The bond's carrier comes and goes until both ends of the port have agreed (IEEE 802.1AX: all six bits of the state).
+distributes() { ip -d link show "$1" | grep -q 'ad_actor_oper_port_state 63 '; }
+within 20 distributes s0
 within 20 has_carrier bond0
 ocf 0 IPaddr2 monitor $vip
 ocf 0 IPaddr2 stop $vip
