@@ -425,6 +425,30 @@ fn an_unblock_resource_keeps_the_list_and_has_it_copied() {
     host.await_that("the tickle", || host.log().contains("tickled 1 of 1"));
 }
 
+/// The last list is the one that counts, even if the program still copies an earlier one.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn the_list_of_a_stop_is_copied_after_the_one_before_it() {
+    let host = Host::new();
+    let server = listen(8080);
+    let script = host.path("copy");
+    fs::write(&script, "#!/bin/sh\nsleep 1\nwc -l <\"$1\" >>\"$0.said\"\n").unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let unblock = unblock(&host).param("ip", OWN).param("tickle_dir", host.path(""));
+    let unblock = unblock.param("sync_script", &script).recurring();
+    unblock.run("start").code(0);
+    for _ in 0..3 {
+        unblock.run("monitor").code(0).silent();
+    }
+    let _client = from_far(|| TcpStream::connect((OWN, 8080)).unwrap());
+    let _connection = server.accept().unwrap();
+    unblock.run("stop").code(0);
+    let said = || fs::read_to_string(host.path("copy.said")).unwrap_or_default();
+    host.await_that("the last copy", || said().ends_with("1\n"));
+    assert!(said().lines().count() <= 3, "those that wait are one: {}", said());
+    assert!(!host.log().contains("cannot"), "{}", host.log());
+}
+
 /// A promotable clone: the unpromoted instance blocks, the promoted one does not, and stop leaves nothing.
 #[test]
 #[ignore = "needs root: tests/run netns"]
