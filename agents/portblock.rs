@@ -100,10 +100,16 @@ impl From<Params> for PortBlock {
 
 const PROMOTED: &str = "promoted";
 const UNPROMOTED: &str = "unpromoted";
+const CHANGED: &str = "somebody changed the packet filter";
 
 fn is_promotable(cx: &Cx<'_>) -> bool {
     cx.environment.meta("promotable").is_some_and(|word| is_true(word.as_ref()))
         || cx.meta_number("master_max").is_some_and(|count| count > 0)
+}
+
+/// Whether nothing is to be left to an action that comes later.
+fn ends(cx: &Cx<'_>) -> bool {
+    matches!(cx.action, Action::Stop | Action::Demote)
 }
 
 impl PortBlock {
@@ -157,11 +163,11 @@ impl PortBlock {
 
     /// What an `unblock` resource does when it starts, and a `block` resource when it stops.
     fn open(&self, gate: &Gate, cx: &Cx<'_>) -> Result<()> {
-        {
-            let _one_at_a_time = Gate::lock(cx)?;
-            gate.open(cx)?;
+        if ends(cx) && gate.presence(cx)?.is_none() {
+            return Ok(());
         }
-        if !matches!(cx.action, Action::Stop | Action::Demote) {
+        gate.open(cx)?;
+        if !ends(cx) {
             self.with_list(gate, |list| list.tickle(0, cx));
         }
         Ok(())
@@ -170,14 +176,17 @@ impl PortBlock {
     /// What a `block` resource does when it starts, and an `unblock` resource when it stops: the last look at the
     /// connections is before, and their end after it.
     fn shut(&self, gate: &Gate, cx: &Cx<'_>) -> Result<()> {
-        let ends = matches!(cx.action, Action::Stop | Action::Demote);
-        if ends && gate.presence(cx)? == Presence::Absent {
-            self.with_list(gate, |list| list.save(cx));
+        if ends(cx) {
+            match gate.presence(cx)? {
+                // Without a packet filter nothing can have been started.
+                None => return Ok(()),
+                Some(Presence::Absent) => self.with_list(gate, |list| list.save(cx)),
+                Some(_) => {}
+            }
         }
-        let _one_at_a_time = Gate::lock(cx)?;
         let resets = self.0.reset_local_on_unblock_stop.is_set()
             && (self.0.action, self.0.protocol) == (Way::Unblock, Protocol::Tcp);
-        if ends && resets { gate.shut_and_reset(cx) } else { gate.shut(cx) }
+        if ends(cx) && resets { gate.shut_and_reset(cx) } else { gate.shut(cx) }
     }
 
     fn go(&self, way: Way, gate: &Gate, cx: &Cx<'_>) -> Result<()> {
@@ -190,6 +199,7 @@ impl PortBlock {
     /// What start, promote and demote of a promotable clone do.
     fn take_role(&self, role: &str, cx: &Cx<'_>) -> Result<()> {
         let gate = self.gate()?;
+        let _one_at_a_time = gate.lock(cx)?;
         let file = self.role(&gate, cx);
         let before = file.read()?;
         let starts = cx.action == Action::Start;
@@ -224,7 +234,7 @@ impl PortBlock {
         let role = self.role(&gate, cx).read()?;
         let promoted = role.as_deref() == Some(PROMOTED);
         if self.believes_rules(cx) {
-            let presence = gate.presence(cx)?;
+            let Some(presence) = gate.presence(cx)? else { return Ok(Status::NotRunning) };
             let way = if promoted { self.0.action } else { self.0.action.inverse() };
             let right = match way {
                 Way::Block => presence == Presence::Whole,
@@ -238,7 +248,7 @@ impl PortBlock {
                 (Some(_), false) if promoted => return Ok(Status::FailedPromoted),
                 (Some(_), false) => {
                     return Err(Error::Failed(format!(
-                        "{gate} is not {}ed any more: somebody changed the packet filter",
+                        "{gate} is not {}ed any more: {CHANGED}",
                         way.words().0
                     )));
                 }
@@ -260,8 +270,13 @@ impl PortBlock {
         }
         match (self.0.action, presence) {
             (Way::Block, Presence::Whole) => Ok(true),
-            (Way::Unblock, Presence::Absent) => pair.is_started(),
-            _ => pair.is_overruled(),
+            (Way::Unblock, Presence::Absent) => Ok(pair.is_started()),
+            _ if pair.is_overruled() => Ok(true),
+            // What is left has to be removed by a stop.
+            (Way::Block, Presence::Partial) => Err(Error::Failed(format!(
+                "{gate} is blocked in part: {CHANGED}; start puts it right"
+            ))),
+            _ => Ok(false),
         }
     }
 }
@@ -329,8 +344,9 @@ impl Agent for PortBlock {
             return self.take_role(UNPROMOTED, cx);
         }
         let gate = self.gate()?;
+        let _one_at_a_time = gate.lock(cx)?;
         let pair = self.pair(&gate, cx);
-        let was_started = pair.is_started()?;
+        let was_started = pair.is_started();
         pair.remember()?;
         if let Err(error) = self.go(self.0.action, &gate, cx) {
             let undone = if was_started { Ok(()) } else { pair.forget() };
@@ -345,6 +361,7 @@ impl Agent for PortBlock {
     /// does, who would open them again: to stop what is stopped changes nothing. Of a clone nothing is left.
     fn stop(&self, cx: &Cx<'_>) -> Result<()> {
         let gate = self.gate()?;
+        let _one_at_a_time = gate.lock(cx)?;
         if is_promotable(cx) {
             set_score(cx, Score::None);
             self.open(&gate, cx)?;
@@ -352,10 +369,8 @@ impl Agent for PortBlock {
         }
         let pair = self.pair(&gate, cx);
         let shuts = self.0.action == Way::Unblock;
-        let is_known = !shuts
-            || self.believes_rules(cx)
-            || pair.is_started()?
-            || pair.is_counterpart_started()?;
+        let is_known =
+            !shuts || self.believes_rules(cx) || pair.is_started() || pair.is_counterpart_started();
         if is_known {
             self.go(self.0.action.inverse(), &gate, cx)?;
         }
@@ -366,14 +381,18 @@ impl Agent for PortBlock {
         if is_promotable(cx) {
             return self.take_role(PROMOTED, cx);
         }
-        self.go(self.0.action, &self.gate()?, cx)
+        let gate = self.gate()?;
+        let _one_at_a_time = gate.lock(cx)?;
+        self.go(self.0.action, &gate, cx)
     }
 
     fn demote(&self, cx: &Cx<'_>) -> Result<()> {
         if is_promotable(cx) {
             return self.take_role(UNPROMOTED, cx);
         }
-        self.go(self.0.action.inverse(), &self.gate()?, cx)
+        let gate = self.gate()?;
+        let _one_at_a_time = gate.lock(cx)?;
+        self.go(self.0.action.inverse(), &gate, cx)
     }
 
     fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
@@ -381,7 +400,7 @@ impl Agent for PortBlock {
             return self.monitor_clone(cx);
         }
         let gate = self.gate()?;
-        let presence = gate.presence(cx)?;
+        let Some(presence) = gate.presence(cx)? else { return Ok(Status::NotRunning) };
         if !self.runs(&gate, presence, cx)? {
             return Ok(Status::NotRunning);
         }

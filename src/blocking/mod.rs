@@ -78,16 +78,14 @@ impl fmt::Display for Gate {
 }
 
 impl Gate {
-    /// Whether it is shut. It is not where the kernel could not shut it.
+    /// Whether it is shut; none where the kernel could not shut it.
     ///
     /// # Errors
     /// The kernel could not tell.
-    pub fn presence(&self, cx: &Cx<'_>) -> Result<Presence> {
+    pub fn presence(&self, cx: &Cx<'_>) -> Result<Option<Presence>> {
         let comment = self.comment("");
-        match Filter::open(cx.deadline)? {
-            Some(filter) => filter.presence(&self.block(&comment)),
-            None => Ok(Presence::Absent),
-        }
+        let filter = Filter::open(cx.deadline)?;
+        filter.map(|filter| filter.presence(&self.block(&comment))).transpose()
     }
 
     /// Shuts it.
@@ -96,19 +94,15 @@ impl Gate {
     /// The kernel cannot, or refused.
     pub fn shut(&self, cx: &Cx<'_>) -> Result<()> {
         let comment = self.comment("");
-        let filter = Filter::open(cx.deadline)?.ok_or_else(|| nft::missing("nf_tables"))?;
-        filter.change(&[&self.comment(RESET)], &[&self.block(&comment)])
+        filter(cx)?.change(&[&self.comment(RESET)], &[&self.block(&comment)])
     }
 
     /// Opens it.
     ///
     /// # Errors
-    /// The kernel refused.
+    /// The kernel could not shut it either, or refused.
     pub fn open(&self, cx: &Cx<'_>) -> Result<()> {
-        match Filter::open(cx.deadline)? {
-            Some(filter) => filter.change(&[&self.comment(""), &self.comment(RESET)], &[]),
-            None => Ok(()),
-        }
+        filter(cx)?.change(&[&self.comment(""), &self.comment(RESET)], &[])
     }
 
     /// Shuts it, and destroys the connections behind it. Their other ends hear nothing: they are to find out when the next
@@ -117,7 +111,7 @@ impl Gate {
     /// # Errors
     /// It could not be shut.
     pub fn shut_and_reset(&self, cx: &Cx<'_>) -> Result<()> {
-        let filter = Filter::open(cx.deadline)?.ok_or_else(|| nft::missing("nf_tables"))?;
+        let filter = filter(cx)?;
         let (comment, silent) = (self.comment(""), self.comment(RESET));
         let silence = Block { sides: &[Side::Out], answer: Answer::Drop, ..self.block(&silent) };
         filter.change(&[], &[&self.block(&comment), &silence])?;
@@ -140,12 +134,12 @@ impl Gate {
         filter.change(&[&silent], &[])
     }
 
-    /// Lets one action at a time change gates of this network namespace.
+    /// Lets one action at a time change this gate, and what is remembered of it.
     ///
     /// # Errors
     /// Another one did not end in time.
-    pub fn lock(cx: &Cx<'_>) -> Result<Option<Lock>> {
-        cx.state.lock(&format!("gates-{}", namespace::identity()), &cx.deadline)
+    pub fn lock(&self, cx: &Cx<'_>) -> Result<Option<Lock>> {
+        cx.state.lock(&format!("gate-{}-{self}", namespace::identity()), &cx.deadline)
     }
 
     fn block<'a>(&'a self, comment: &'a str) -> Block<'a> {
@@ -169,6 +163,10 @@ impl Gate {
         let mark = format!("... {:016x}{suffix}", fnv(whole.as_bytes()));
         format!("{}{mark}", &whole[..whole.floor_char_boundary(LONGEST_COMMENT - mark.len())])
     }
+}
+
+fn filter(cx: &Cx<'_>) -> Result<Filter> {
+    Filter::open(cx.deadline)?.ok_or_else(|| nft::missing("no nf_tables"))
 }
 
 /// Behind the comment of the rules that are there while connections are destroyed.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::fs::Metadata;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Gate;
@@ -29,28 +30,22 @@ impl Pair {
     }
 
     /// Whether the resource was started, and not stopped since.
-    ///
-    /// # Errors
-    /// Something of the file's name is not to be trusted.
-    pub fn is_started(&self) -> Result<bool> {
-        Ok(stamp(&self.own)?.is_some())
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        stamp(&self.own).is_some()
     }
 
     /// The same for the counterpart.
-    ///
-    /// # Errors
-    /// As for [`Self::is_started`].
-    pub fn is_counterpart_started(&self) -> Result<bool> {
-        Ok(stamp(&self.counterpart)?.is_some())
+    #[must_use]
+    pub fn is_counterpart_started(&self) -> bool {
+        stamp(&self.counterpart).is_some()
     }
 
     /// Whether the resource was started, and the counterpart after it.
-    ///
-    /// # Errors
-    /// As for [`Self::is_started`].
-    pub fn is_overruled(&self) -> Result<bool> {
-        let (own, counterpart) = (stamp(&self.own)?, stamp(&self.counterpart)?);
-        Ok(own.is_some() && counterpart > own)
+    #[must_use]
+    pub fn is_overruled(&self) -> bool {
+        let (own, counterpart) = (stamp(&self.own), stamp(&self.counterpart));
+        own.is_some() && counterpart > own
     }
 
     /// Remembers that the resource was started, after all that is remembered.
@@ -59,7 +54,10 @@ impl Pair {
     /// The file cannot be written.
     pub fn remember(&self) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let last = stamp(&self.counterpart)?.unwrap_or(0);
+        let last = stamp(&self.counterpart).unwrap_or(0);
+        if self.own.read().is_err() {
+            self.own.remove()?;
+        }
         self.own.write(&format!("{}\n", now.max(last.saturating_add(1))))
     }
 
@@ -80,15 +78,17 @@ fn name(gate: &Gate, agent: &str, action: &str) -> String {
     format!("{agent}_{tuple}__{action}")
 }
 
-/// When a resource was started, in nanoseconds: as its file says, or by the time of a file that says nothing.
-fn stamp(file: &StateFile) -> Result<Option<u128>> {
-    let Some(content) = file.read()? else { return Ok(None) };
-    if let Ok(stamp) = content.trim().parse() {
-        return Ok(Some(stamp));
+/// When a resource was started, in nanoseconds: as its file says, or by the time of a file that says nothing or makes
+/// no sense. What is no plain file was not made by a start.
+fn stamp(file: &StateFile) -> Option<u128> {
+    let about = file.path().symlink_metadata().ok().filter(Metadata::is_file)?;
+    if let Ok(Some(content)) = file.read()
+        && let Ok(stamp) = content.trim().parse()
+    {
+        return Some(stamp);
     }
-    let modified = file.path().metadata().and_then(|about| about.modified()).ok();
-    let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Ok(Some(since.unwrap_or_default().as_nanos()))
+    let since = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Some(since.unwrap_or_default().as_nanos())
 }
 
 #[cfg(test)]
@@ -123,19 +123,27 @@ mod tests {
         let file = |name: &str| StateFile::at(&directory.path().join(name));
         let block = Pair { own: file("block"), counterpart: file("unblock") };
         let unblock = Pair { own: file("unblock"), counterpart: file("block") };
-        assert!(!block.is_started().unwrap() && !block.is_overruled().unwrap());
+        assert!(!block.is_started() && !block.is_overruled());
         for _ in 0..50 {
             block.remember().unwrap();
-            assert!(unblock.is_counterpart_started().unwrap());
-            assert!(!block.is_overruled().unwrap());
+            assert!(unblock.is_counterpart_started());
+            assert!(!block.is_overruled());
             unblock.remember().unwrap();
-            assert!(block.is_overruled().unwrap() && !unblock.is_overruled().unwrap());
+            assert!(block.is_overruled() && !unblock.is_overruled());
         }
         unblock.forget().unwrap();
-        assert!(!block.is_overruled().unwrap() && block.is_started().unwrap());
+        assert!(!block.is_overruled() && block.is_started());
         // A file of the shell agents.
         std::fs::write(directory.path().join("unblock"), "").unwrap();
         std::fs::write(directory.path().join("block"), "1\n").unwrap();
-        assert!(block.is_overruled().unwrap());
+        assert!(block.is_overruled());
+        // One that makes no sense, and what no start can have made.
+        std::fs::write(directory.path().join("unblock"), [0xff, 0xfe]).unwrap();
+        assert!(block.is_overruled());
+        unblock.remember().unwrap();
+        assert!(block.is_overruled() && unblock.own.read().unwrap().is_some());
+        unblock.forget().unwrap();
+        std::fs::create_dir(directory.path().join("unblock")).unwrap();
+        assert!(!unblock.is_started() && !block.is_overruled());
     }
 }

@@ -5,7 +5,8 @@
 //! answers of a server that is no more (the `tickle_dir` of the shell agents, whose form of the list this is).
 //!
 //! The directory is on shared storage, which may not answer for hours. No action touches it: processes of their own do, for
-//! which an action waits two seconds at most, and of which there is at most one for each list.
+//! which an action waits two seconds at most. Of those that write there is at most one for each list, and those that read
+//! give up after a minute.
 
 #![forbid(unsafe_code)]
 

@@ -47,17 +47,10 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The lock that lets only one process of a kind wait for the storage.
-    fn lock(&self, what: &str, state: &Path) -> Result<Option<Lock>> {
+    /// The lock that lets only one process at a time do something with the list.
+    fn lock(&self, what: &str, state: &Path, within: Duration) -> Result<Option<Lock>> {
         let name = format!("connections-{what}-{}", self.path.display());
-        let now = Deadline::after(Duration::ZERO);
-        StateDirectory::new(state.to_owned()).lock(&name, &now).map_err(|_| {
-            Error::Failed(format!(
-                "did not {what} the connections of {}: an earlier process still waits for {}; does its storage answer?",
-                self.ip,
-                self.path.display()
-            ))
-        })
+        StateDirectory::new(state.to_owned()).lock(&name, &Deadline::after(within))
     }
 
     fn does_not_answer(&self) {
@@ -79,7 +72,13 @@ pub fn save(job: &Job<'_>, state: &Path, next: Option<&[OsString]>) -> Result<()
     let what = || format!("save the connections of {} in {}", job.ip, job.path.display());
     let mut text = Vec::new();
     io::stdin().read_to_end(&mut text).doing(what)?;
-    let _one_at_a_time = job.lock("save", state)?;
+    let _one_at_a_time = job.lock("save", state, Duration::ZERO).map_err(|_| {
+        Error::Failed(format!(
+            "did not save the connections of {}: an earlier process still waits for {}; does its storage answer?",
+            job.ip,
+            job.path.display()
+        ))
+    })?;
     let path = job.path.to_owned();
     let in_time = move || {
         let late = begin.elapsed() > STALE;
@@ -98,12 +97,16 @@ pub fn save(job: &Job<'_>, state: &Path, next: Option<&[OsString]>) -> Result<()
     Ok(())
 }
 
-/// Runs the program that copies the list, with the list's file as its last argument.
+/// Runs the program that copies the list, with the list's file as its last argument. Where it still runs, once more
+/// after that: the list of a stop is the one that counts.
 ///
 /// # Errors
 /// It is missing, failed, or did not end in time.
 pub fn copy(job: &Job<'_>, state: &Path, words: &[String]) -> Result<()> {
-    let _one_at_a_time = job.lock("copy", state)?;
+    // One that waits for its turn copies what is there by then, so that no other has to wait as well.
+    let Ok(next) = job.lock("copy-next", state, Duration::ZERO) else { return Ok(()) };
+    let _one_at_a_time = job.lock("copy", state, 2 * COPYING)?;
+    drop(next);
     let Some((name, arguments)) = words.split_first() else { return Ok(()) };
     let path = job.path.to_string_lossy();
     let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -129,6 +129,16 @@ impl Channel {
     ) -> Result<(), Refusal> {
         let sent = self.socket.send_to(question, &SocketAddr::new(0, 0), 0);
         sent.map_err(|error| broken(&error))?;
+        let answered = self.read(what, take);
+        if answered.is_err() {
+            // Each command of a batch can be refused, and what is left unread would be taken for the next answer.
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+            while self.socket.recv(&mut Vec::new(), flags.bits()).is_ok() {}
+        }
+        answered
+    }
+
+    fn read(&self, what: &str, take: &mut dyn FnMut(&[u8])) -> Result<(), Refusal> {
         let mut datagram = Vec::with_capacity(DATAGRAM);
         let mut answer = Answer::default();
         while !answer.ended {

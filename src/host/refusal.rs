@@ -73,7 +73,7 @@ impl fmt::Display for Refusal {
             }
             Self::Late(error) => error.fmt(f),
             Self::Inconsistent => {
-                f.write_str("the kernel's table changed while it was read, again and again")
+                f.write_str("others changed the kernel's table in the meantime, again and again")
             }
             Self::Broken(why) => f.write_str(why),
         }

@@ -172,6 +172,12 @@ fn end_all(channel: &Channel, protocol: i32, found: &[Found], deadline: &Deadlin
             Ok(()) => ended.count += 1,
             // It ended by itself meanwhile, or another one has its name now.
             Err(refusal) if matches!(refusal.errno(), Some(Errno::ENOENT | Errno::ESTALE)) => {}
+            // None of the others either (`CONFIG_INET_DIAG_DESTROY`).
+            Err(refusal) if refusal.errno() == Some(Errno::EOPNOTSUPP) => {
+                let why = "this kernel cannot destroy sockets (CONFIG_INET_DIAG_DESTROY is off)";
+                ended.refusal = Some(why.to_owned());
+                break;
+            }
             Err(refusal) => ended.refusal = Some(refusal.to_string()),
         }
     }

@@ -103,7 +103,7 @@ fn survives(state: &str, call: impl Fn(&Host) -> Call) {
 }
 
 /// The system calls of an action after its exec, each with how many of its name came before.
-fn system_calls(host: &Host, call: &Call, action: &str) -> Vec<(String, usize)> {
+pub fn system_calls(host: &Host, call: &Call, action: &str) -> Vec<(String, usize)> {
     let file = host.path("calls");
     call.run_behind(&["strace", "-o", file.to_str().unwrap()], action).code(0);
     let trace = fs::read_to_string(&file).unwrap();

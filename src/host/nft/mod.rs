@@ -9,6 +9,7 @@ mod rule;
 
 use std::io;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST};
@@ -53,8 +54,8 @@ const ONLY_EMPTY: u16 = 0x100;
 /// Behind the other rules (`NLM_F_APPEND`).
 const APPEND: u16 = 0x800;
 
-/// How often a change is tried while others change the packet filter.
-const TRIES: u32 = 20;
+/// Longest pause before another try, when somebody changed the packet filter during the last one.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Longest comment that `nft` would make, in bytes; ours are as long at most.
 pub const LONGEST_COMMENT: usize = 127;
@@ -133,6 +134,7 @@ struct Rule {
 /// The packet filter of the network namespace.
 pub struct Filter {
     channel: Channel,
+    deadline: Deadline,
 }
 
 impl Filter {
@@ -145,7 +147,7 @@ impl Filter {
             Err(error) if is_missing(&error) => return Ok(None),
             other => other.doing(|| "reach the packet filter")?,
         };
-        let filter = Self { channel };
+        let filter = Self { channel, deadline };
         match filter.generation() {
             Ok(_) => Ok(Some(filter)),
             // The module is not there, and cannot be loaded.
@@ -162,7 +164,7 @@ impl Filter {
     /// The kernel could not tell.
     pub fn presence(&self, block: &Block<'_>) -> Result<Presence> {
         let what = "list the rules of the packet filter";
-        let rules = self.rules().map_err(|refusal| refusal.doing(what))?;
+        let rules = self.undisturbed(|| self.rules()).map_err(|refusal| refusal.doing(what))?;
         let presence = presence(block, &rules);
         trace_answer!("{}: {presence:?}", block.comment);
         Ok(presence)
@@ -175,23 +177,28 @@ impl Filter {
     pub fn change(&self, remove: &[&str], add: &[&Block<'_>]) -> Result<()> {
         let what = "change the rules of the packet filter";
         trace_ask!("{what}: remove {remove:?}, add {}", add.len());
-        let mut answered = Ok(());
-        for _ in 0..TRIES {
-            answered = self.try_change(remove, add);
-            match &answered {
-                Err(Refusal::Inconsistent) => {}
-                Err(refusal) if matches!(refusal.errno(), Some(Errno::ERESTART | Errno::EBUSY)) => {
-                }
-                _ => break,
-            }
-        }
+        let answered = self.undisturbed(|| self.try_change(remove, add));
         trace_answer!("{what}: {answered:?}");
         answered.map_err(|refusal| match refusal.errno() {
             Some(Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT | Errno::ENOENT) if !add.is_empty() => {
-                missing(&format!("a part of nf_tables ({refusal})"))
+                missing(&format!("only a part of nf_tables ({refusal})"))
             }
             _ => refusal.doing(what),
         })
+    }
+
+    /// Tries until nobody changes the packet filter meanwhile, or the action's time is over.
+    fn undisturbed<T>(&self, act: impl Fn() -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let mut pause = Duration::ZERO;
+        loop {
+            match act() {
+                Err(Refusal::Inconsistent) if self.deadline.left_with_reserve() > pause => {
+                    std::thread::sleep(pause);
+                    pause = (pause + PAUSE / 10).min(PAUSE);
+                }
+                other => return other,
+            }
+        }
     }
 
     fn try_change(&self, remove: &[&str], add: &[&Block<'_>]) -> Result<(), Refusal> {
@@ -210,10 +217,8 @@ impl Filter {
         }
         let ends = add.is_empty() && old.len() == rules.len();
         match self.send(generation, &batch(&old, &add, ends)) {
-            // Something in the table is not ours; so is the table, then.
-            Err(refusal) if ends && refusal.errno() == Some(Errno::EBUSY) => {
-                self.send(generation, &batch(&old, &add, false))
-            }
+            // Something in the table is not ours; so is the table, then. The rules have to go all the same.
+            Err(Refusal::Kernel { .. }) if ends => self.send(generation, &batch(&old, &add, false)),
             other => other,
         }
     }
@@ -231,7 +236,11 @@ impl Filter {
             bytes.extend(message(command.kind, flags, &FAMILY, &command.attributes));
         }
         bytes.extend(message(BATCH_END, NLM_F_REQUEST, &around, &Attributes::new()));
-        self.channel.ask("change the packet filter", &bytes, &mut |_| {})
+        match self.channel.ask("change the packet filter", &bytes, &mut |_| {}) {
+            // It is another generation by now.
+            Err(refusal) if refusal.errno() == Some(Errno::ERESTART) => Err(Refusal::Inconsistent),
+            other => other,
+        }
     }
 
     /// A number that changes with every change of the packet filter.
@@ -265,7 +274,7 @@ impl Filter {
 #[must_use]
 pub fn missing(what: &str) -> Error {
     Error::NotInstalled(format!(
-        "cannot block ports: this kernel has no {what}; `modprobe nf_tables` and `modprobe nft_reject_inet` load it"
+        "cannot block ports: this kernel has {what}; `modprobe nf_tables` and `modprobe nft_reject_inet` load it"
     ))
 }
 
@@ -353,6 +362,8 @@ fn batch(old: &[&Rule], add: &[&Block<'_>], ends: bool) -> Vec<Command> {
         }
     }
     if ends {
+        // One that is missing could not be deleted, and nothing of the batch would be performed.
+        commands.extend(both.map(new_chain));
         commands.extend(both.map(|side| {
             let attributes = table().with_text(3, side.chain());
             Command { kind: DELETE_CHAIN, flags: 0, attributes }

@@ -101,7 +101,10 @@ impl AddressBlock {
             "" if !word.contains('/') => bits(address),
             length => super::Netmask::parse(OsStr::new(length)).ok()?.length(),
         };
-        (prefix <= bits(address)).then(|| Self { address: masked(address, prefix), prefix })
+        // The packets of an IPv4 address that is written as an IPv6 one are IPv4 (RFC 4291, 2.5.5.2).
+        let mapped = matches!(address, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
+        (!mapped && prefix <= bits(address))
+            .then(|| Self { address: masked(address, prefix), prefix })
     }
 }
 
@@ -198,6 +201,8 @@ mod tests {
             ("192.0.2.10/33", None),
             ("192.0.2.10/", None),
             ("192.0.2", None),
+            ("::ffff:192.0.2.10", None),
+            ("::ffff:192.0.2.0/120", None),
             ("", None),
         ];
         for (raw, expected) in cases {
