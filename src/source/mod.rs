@@ -118,6 +118,12 @@ impl Wanted {
         table::number(self.table_name())
     }
 
+    /// The same; and if the name was taken from this host since start, the number that it had.
+    fn table_or(&self, memory: Option<&Memory>) -> Option<u32> {
+        let before = || Some(memory?.originals.last()?.1.identity().table);
+        self.table().or_else(before)
+    }
+
     fn table_name(&self) -> &str {
         self.table.as_ref().map_or("main", TableName::as_str)
     }
@@ -153,10 +159,10 @@ impl Wanted {
 /// # Errors
 /// Something is left.
 pub fn stop(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
-    let Some(table) = wanted.table() else { return Ok(()) };
     let net = Net::open(cx.deadline)?;
     let _lock = lock(cx)?;
     let memory = Memory::read(wanted, cx);
+    let Some(table) = wanted.table_or(memory.as_ref()) else { return Ok(()) };
     undo(wanted, table, memory.as_ref(), cx, &net)
 }
 

@@ -17,8 +17,9 @@ use crate::host::routing::ExactRoute;
 pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     let table = wanted.required_table()?;
     let net = Net::open(cx.deadline)?;
-    let _lock = lock(cx)?;
+    // Before the lock, for which others may wait whose addresses are there.
     await_address(wanted, cx, &net)?;
+    let _lock = lock(cx)?;
     let memory = Memory::read(wanted, cx);
     if monitor::runs(wanted, table, memory.as_ref(), cx, &net)? {
         return Ok(());
@@ -26,6 +27,10 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     // What an earlier start, or a kill in the middle of one, left.
     if memory.is_some() || wanted.by_rules.is_some() {
         undo(wanted, table, memory.as_ref(), cx, &net)?;
+        // Somebody else made a route with the source meanwhile, which is no original to put back.
+        if monitor::runs(wanted, table, None, cx, &net)? {
+            return Ok(());
+        }
     }
     let originals = select::routes(wanted, table, cx, &net)?;
     let memory = Memory::of(wanted, &originals, &net)?;
