@@ -105,6 +105,10 @@ impl Wanted {
         if self.preference.is_some() && ip.is_ipv4() {
             return wrong("pref", "is for IPv6 only; leave it out".to_owned());
         }
+        if self.by_rules.is_some() && !["main", "254"].contains(&self.table_name()) {
+            let why = "must be main with mode=rule: nothing says which connections use another table, and rules would lead all of them to it; leave it out";
+            return wrong("table", why.to_owned());
+        }
         if self.local_route && self.by_rules.is_some() {
             let why =
                 "changes a route of the kernel, which mode=rule must not; leave one of them out";

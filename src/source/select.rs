@@ -194,20 +194,23 @@ fn to_subnet(
     }
     found.sort_by_key(|route| (u8::MAX - route.network().prefix, route.identity().metric));
     let Some(route) = found.into_iter().next() else { return Ok(None) };
-    if wanted.by_rules.is_some() {
-        return Ok(Some(route));
-    }
-    if route.source() == Some(wanted.ip) {
+    if route.source() == Some(wanted.ip) && wanted.by_rules.is_none() {
         // The kernel made it so, when the address was the first of its subnet.
         return Ok(None);
     }
     let identity = route.identity();
     let like = net.exact_routes(wanted.ip, table, &[identity.network.prefix], |other| {
-        other.identity() == identity
+        other.network() == identity.network && other.identity().service == identity.service
     })?;
-    let why = if like.first() != Some(&route) {
+    let before = |other: &&ExactRoute| match wanted.by_rules {
+        // A rule would lead connections to this one.
+        Some(_) => other.identity().metric <= identity.metric,
+        None => other.identity() == identity,
+    };
+    let first = like.iter().filter(before).min_by_key(|other| other.identity().metric);
+    let why = if first != Some(&route) {
         "another one comes before it"
-    } else if route.is_renewed() {
+    } else if wanted.by_rules.is_none() && route.is_renewed() {
         "router advertisements renew it"
     } else {
         return Ok(Some(route));

@@ -34,10 +34,11 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     }
     let originals = select::routes(wanted, table, cx, &net)?;
     let memory = Memory::of(wanted, &originals, &net)?;
+    refuse_owned(wanted, &originals, cx, &net)?;
     if let Some(by_rules) = wanted.by_rules {
-        rules::Own::of(wanted, by_rules, table).refuse_used_table(&net)?;
+        rules::Own::of(wanted, by_rules, table).refuse_others(&memory, &net)?;
     } else {
-        refuse_owned(wanted, &originals, cx, &net)?;
+        rules::refuse_rules_of_others(wanted, table, &net)?;
     }
     memory.write(wanted, cx)?;
     let changed = match wanted.by_rules {
@@ -93,12 +94,14 @@ fn await_address(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<()> {
     Ok(())
 }
 
-/// Two resources that change one route would undo each other's work, and forget what it was.
+/// Two resources that change one route would undo each other's work, and forget what it was; and rules would take the
+/// connections from the one that changed it.
 fn refuse_owned(wanted: &Wanted, originals: &[ExactRoute], cx: &Cx<'_>, net: &Net) -> Result<()> {
     for route in originals {
-        if let Some(other) = Memory::of_others(route, wanted, cx) {
+        let other = Memory::of_others(route, wanted, cx);
+        if let Some(other) = other.filter(|ip| wanted.by_rules.is_none() || *ip != wanted.ip) {
             return Err(Error::Failed(format!(
-                "another resource has set the source of {} to {other}; stop that one, or give another destination, table or mode=rule",
+                "another resource has set the source to {other}; stop that one, or give another destination or table: {}",
                 net.describe(&route.with_source(None))
             )));
         }

@@ -526,7 +526,12 @@ fn two_resources_of_two_networks() {
     let before = host.sh(DUMP);
     for modes in [["route", "route"], ["route", "rule"], ["rule", "rule"]] {
         let first = source(&host, "192.0.2.10").param("mode", modes[0]);
-        let second = source(&host, "198.51.100.10").param("mode", modes[1]);
+        let mut second = source(&host, "198.51.100.10").param("mode", modes[1]);
+        if modes[1] == "rule" {
+            // The default route of this network is not the one that connections take.
+            second.run("start").code(1).because(&["set mode=route", "metric 100", "metric 200"]);
+            second = second.param("destination", "198.51.100.0/24");
+        }
         first.run("start").code(0);
         let one = host.sh(DUMP);
         second.run("start").code(0);
@@ -557,7 +562,8 @@ fn a_second_resource_on_the_same_route_is_refused() {
     let first = source(&host, "192.0.2.10");
     let second = source(&host, "192.0.2.11");
     first.run("start").code(0);
-    second.run("start").code(1).because(&["another resource", "192.0.2.10", "mode=rule"]);
+    second.run("start").code(1).because(&["another resource", "192.0.2.10", "give another"]);
+    second.clone().param("mode", "rule").run("start").code(1).because(&["another resource"]);
     second.run("monitor").code(7);
     second.run("stop").code(0);
     first.clone().recurring().run("monitor").code(0);
@@ -574,6 +580,21 @@ fn a_second_resource_on_the_same_route_is_refused() {
     rules.run("start").code(0);
     first.run("stop").code(0);
     rules.run("monitor").code(0);
+    rules.run("stop").code(0);
+    assert_eq!(host.sh(DUMP), before);
+    // Rules that come first make others, and changes of the route, ineffective.
+    rules.run("start").code(0);
+    let led = host.sh(DUMP);
+    for mode in ["route", "rule"] {
+        let call = second.clone().param("mode", mode);
+        call.run("start").code(1).because(&["another resource leads connections to"]);
+        call.run("monitor").code(7);
+        call.run("stop").code(0);
+        assert_eq!(host.sh(DUMP), led, "{mode}");
+    }
+    host.sh("ip rule add iif lo lookup 100 priority 500");
+    rules.clone().recurring().run("monitor").code(1).because(&["500", "lookup 100", "elsewhere"]);
+    host.sh("ip rule del priority 500");
     rules.run("stop").code(0);
     assert_eq!(host.sh(DUMP), before);
     // A source that nobody here set is no resource's.
@@ -857,6 +878,9 @@ fn what_cannot_be_says_why() {
         ("rule_priority", "40000"),
         ("rule_priority", "1"),
     ];
+    let uplink = source(&host, "192.0.2.10").param("mode", "rule").param("table", "100");
+    uplink.run("start").code(6).because(&["parameter table: ", "main"]);
+    uplink.run("monitor").code(7);
     for (name, value) in wrong {
         let call = source(&host, "192.0.2.10").param(name, value);
         for action in ["start", "validate-all"] {
