@@ -53,7 +53,8 @@ crate::params! {
         /// Table
         ///
         /// The table of the route: a number, or a name of iproute2's `rt_tables`. Without it, the main table. With `local`, the
-        /// destination is an address of this host, and the source is that of connections to it.
+        /// destination is an address of this host, and the source is that of connections to it. Not with `mode=rule`, which is
+        /// for the main table.
         table: Option<TableName>,
 
         /// Interface of the route
@@ -72,7 +73,8 @@ crate::params! {
         ///
         /// `route` sets it in the routes themselves, and stop puts them back byte for byte. `rule` changes no route: it copies them
         /// to a table of its own, sets the source there, and makes rules (`ip rule`) that lead connections of this host
-        /// to it. Take `rule` where a network manager, DHCP or router advertisements renew routes.
+        /// to it. Take `rule` where a network manager, DHCP or router advertisements renew routes. The route must be the one that
+        /// connections take: start refuses if another one has a lower metric, or if another resource has such rules.
         mode: Mode = "route",
 
         /// With `mode=rule`: number of the table

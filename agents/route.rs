@@ -234,6 +234,15 @@ impl Agent for Route {
                 "neither device nor gateway is given; give one of them, or both",
             );
         }
+        if own
+            .gateway
+            .is_some_and(|ip| ip.is_unspecified() || ip.is_loopback() || ip.is_multicast())
+        {
+            return wrong(
+                "gateway",
+                "it is no router's address; leave it out if the destination is on the link of device",
+            );
+        }
         if let (Some(IpAddr::V6(gateway)), None) = (own.gateway, &own.device)
             && gateway.is_unicast_link_local()
         {

@@ -111,12 +111,8 @@ impl Rules {
     /// Where `rule` stands among the others, if it is there.
     #[must_use]
     pub fn position(&self, rule: &Rule) -> Option<usize> {
-        let mut wanted = rule.message(NEW_RULE);
-        self.0.iter().position(|there| {
-            // Who made it does not tell rules apart.
-            wanted.set(fra::PROTOCOL, there.get(fra::PROTOCOL).map(<[u8]>::to_vec));
-            *there == wanted
-        })
+        let wanted = rule.message(NEW_RULE);
+        self.0.iter().position(|there| is_same(there, &wanted))
     }
 
     /// How many rules, of whatever form, ask `table`.
@@ -127,10 +123,20 @@ impl Rules {
 
     /// Those that have the form of a [`Rule`].
     pub fn plain(&self) -> impl Iterator<Item = Rule> {
-        self.0
-            .iter()
-            .filter_map(|message| Rule::of(message).filter(|rule| self.position(rule).is_some()))
+        self.0.iter().filter_map(|there| {
+            Rule::of(there).filter(|rule| is_same(there, &rule.message(NEW_RULE)))
+        })
     }
+}
+
+/// Whether two messages are of one rule. Who made it does not tell rules apart.
+fn is_same(one: &Exact, other: &Exact) -> bool {
+    let core = |rule: &Exact| {
+        let mut rule = rule.clone();
+        rule.set(fra::PROTOCOL, None);
+        rule
+    };
+    core(one) == core(other)
 }
 
 impl Net {

@@ -121,7 +121,9 @@ impl Memory {
             Some((name.to_owned(), ExactRoute::from_hex(hex)?))
         };
         let originals: Option<Vec<_>> = lines.map(route).collect();
-        let whole = |originals: &Vec<_>| Some(originals.len()) == count.parse().ok();
+        let whole = |originals: &Vec<_>| {
+            !originals.is_empty() && Some(originals.len()) == count.parse().ok()
+        };
         let originals = originals.filter(whole)?;
         Some(Self { ip: ip.parse().ok()?, birth: birth.parse().ok()?, changed, originals })
     }
@@ -164,6 +166,12 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         assert_eq!(Memory::parse(&memory().text()), Some(memory()));
+    }
+
+    /// A monitor would find all of nothing as it should be.
+    #[test]
+    fn a_memory_of_nothing_is_none() {
+        assert_eq!(Memory::parse("192.0.2.10 4711 changed 0\n"), None);
     }
 
     proptest! {

@@ -105,6 +105,10 @@ impl Wanted {
         if self.preference.is_some() && ip.is_ipv4() {
             return wrong("pref", "is for IPv6 only; leave it out".to_owned());
         }
+        if self.by_rules.is_some() && !["main", "254"].contains(&self.table_name()) {
+            let why = "must be main with mode=rule: nothing says which connections use another table, and rules would lead all of them to it; leave it out";
+            return wrong("table", why.to_owned());
+        }
         if self.local_route && self.by_rules.is_some() {
             let why =
                 "changes a route of the kernel, which mode=rule must not; leave one of them out";
@@ -116,6 +120,12 @@ impl Wanted {
     /// The number of the table of the route; none if this host has no table of that name.
     fn table(&self) -> Option<u32> {
         table::number(self.table_name())
+    }
+
+    /// The same; and if the name was taken from this host since start, the number that it had.
+    fn table_or(&self, memory: Option<&Memory>) -> Option<u32> {
+        let before = || Some(memory?.originals.last()?.1.identity().table);
+        self.table().or_else(before)
     }
 
     fn table_name(&self) -> &str {
@@ -153,10 +163,10 @@ impl Wanted {
 /// # Errors
 /// Something is left.
 pub fn stop(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
-    let Some(table) = wanted.table() else { return Ok(()) };
     let net = Net::open(cx.deadline)?;
     let _lock = lock(cx)?;
     let memory = Memory::read(wanted, cx);
+    let Some(table) = wanted.table_or(memory.as_ref()) else { return Ok(()) };
     undo(wanted, table, memory.as_ref(), cx, &net)
 }
 

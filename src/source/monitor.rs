@@ -16,9 +16,9 @@ use crate::host::routing::ExactRoute;
 /// # Errors
 /// A part of it is there, or something has to be put back.
 pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
-    let Some(table) = wanted.table() else { return Ok(Status::NotRunning) };
-    let net = Net::open(cx.deadline)?;
     let memory = Memory::read(wanted, cx);
+    let Some(table) = wanted.table_or(memory.as_ref()) else { return Ok(Status::NotRunning) };
+    let net = Net::open(cx.deadline)?;
     if let Some(by_rules) = wanted.by_rules {
         let status = rules::Own::of(wanted, by_rules, table).status(memory.as_ref(), &net)?;
         if status == Status::Running {
@@ -37,7 +37,7 @@ pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
         }
         return Ok(Status::Running);
     }
-    if cx.is_probe() && nothing_is_left(wanted, &standings, &net)? {
+    if cx.is_probe() && nothing_is_left(&memory, &standings, &net)? {
         return Ok(Status::NotRunning);
     }
     Err(Error::Failed(words(wanted, &memory, &standings, &net)?))
@@ -95,12 +95,13 @@ fn refuse_orphans(wanted: &Wanted, net: &Net) -> Result<()> {
 }
 
 /// Whether a stop would find nothing to put back.
-fn nothing_is_left(wanted: &Wanted, standings: &[Standing], net: &Net) -> Result<bool> {
-    let vanished = standings.contains(&Standing::Vanished);
+fn nothing_is_left(memory: &Memory, standings: &[Standing], net: &Net) -> Result<bool> {
     if standings.iter().any(Standing::has_ours) {
         return Ok(false);
     }
-    Ok(!vanished || !net.places_of(wanted.ip, None)?.is_empty())
+    let mut pairs = standings.iter().zip(&memory.originals);
+    let lost = pairs.any(|(standing, (_, original))| standing.went_with_source(original));
+    Ok(!lost || net.birth_of(memory.ip)? == Some(memory.birth))
 }
 
 /// What is not as start left it.

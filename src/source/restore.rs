@@ -31,6 +31,11 @@ pub(super) fn all(wanted: &Wanted, memory: &Memory, cx: &Cx<'_>, net: &Net) -> R
     for (standing, (name, original)) in standing::all(memory, net)?.iter().zip(&memory.originals) {
         match standing {
             Standing::Vanished if birth != Some(memory.birth) => work.revive(name, original)?,
+            Standing::Other(bare)
+                if birth != Some(memory.birth) && standing.went_with_source(original) =>
+            {
+                work.put_back(bare, original, std::slice::from_ref(bare))?;
+            }
             Standing::Vanished => cx.log.warn(&format!(
                 "{} is gone, and not because its source went; it is not put back",
                 net.describe(original)
@@ -145,7 +150,7 @@ impl Restoration<'_> {
         match refusal.errno() {
             // Its old source is no address of this host any more.
             Some(Errno::EINVAL) if target.source().is_some() => {
-                let fallback = self.fallback(route)?;
+                let fallback = self.fallback(target)?;
                 self.cx.log.warn(&format!(
                     "{} cannot get its old source back: {refusal}",
                     self.net.describe(route)
@@ -181,6 +186,9 @@ impl Restoration<'_> {
         like: &[ExactRoute],
     ) -> Result<(), Refusal> {
         let net = self.net;
+        if target == route {
+            return Ok(());
+        }
         let done = if like.contains(target) {
             net.delete_route(route)
         } else if like.first() == Some(route) {

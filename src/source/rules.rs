@@ -12,7 +12,7 @@ use super::{ByRules, Wanted};
 use crate::agent::{Cx, Status};
 use crate::error::{Error, Result};
 use crate::host::net::Net;
-use crate::host::routing::ExactRoute;
+use crate::host::routing::{ExactRoute, Identity};
 use crate::host::rule::{Rule, Rules};
 use crate::param::values::Network;
 
@@ -80,6 +80,7 @@ impl<'a> Own<'a> {
             }
             let copied =
                 |route: &ExactRoute| route.network() == network && route.source() == Some(ip);
+            self.refuse_earlier_rule(&found, network)?;
             if !found.copies.iter().any(copied) {
                 return Err(Error::Failed(format!(
                     "table {} has no route to {network} with the source {ip}; somebody deleted it, or it went with the address or its link",
@@ -110,19 +111,55 @@ impl<'a> Own<'a> {
         Ok(())
     }
 
-    /// # Errors
-    /// Somebody else uses the table.
-    pub fn refuse_used_table(&self, net: &Net) -> Result<()> {
-        let found = self.look(net)?;
-        if found.copies.is_empty() && found.rules.asking(self.table) == 0 {
-            return Ok(());
+    /// A rule leads all connections by the copy, and so another way than they would go if another route is used.
+    fn refuse_detour(&self, original: &ExactRoute, net: &Net) -> Result<()> {
+        let Identity { network, service, .. } = original.identity();
+        let there =
+            net.exact_routes(self.wanted.ip, self.originals_in, &[network.prefix], |route| {
+                route.network() == network && route.identity().service == service
+            })?;
+        match there.iter().min_by_key(|route| route.identity().metric) {
+            Some(used) if used != original => Err(Error::Failed(format!(
+                "set mode=route, or give another metric: {} comes before {}, and by a copy of this one connections would go another way",
+                net.describe(used),
+                net.describe(original)
+            ))),
+            _ => Ok(()),
         }
-        Err(Error::Failed(format!(
-            "table {} has {} route(s) and {} rule(s) of somebody else; give rule_table the number of a free table",
-            self.table,
-            found.copies.len(),
-            found.rules.asking(self.table)
-        )))
+    }
+
+    /// # Errors
+    /// Somebody else uses the table, or has rules that come before ours; or connections take other routes than those
+    /// of `memory`.
+    pub fn refuse_others(&self, memory: &Memory, net: &Net) -> Result<()> {
+        let found = self.look(net)?;
+        if !found.copies.is_empty() || found.rules.asking(self.table) > 0 {
+            return Err(Error::Failed(format!(
+                "table {} has {} route(s) and {} rule(s) of somebody else; give rule_table the number of a free table",
+                self.table,
+                found.copies.len(),
+                found.rules.asking(self.table)
+            )));
+        }
+        for (_, original) in &memory.originals {
+            self.refuse_earlier_rule(&found, original.network())?;
+            self.refuse_detour(original, net)?;
+        }
+        Ok(())
+    }
+
+    /// Of two rules for the same connections only the first is of any effect.
+    fn refuse_earlier_rule(&self, found: &Found, network: Network) -> Result<()> {
+        let [_, ours] = self.rules(network);
+        let place = found.rules.position(&ours);
+        let earlier = found.rules.plain().find(|rule| {
+            rule.to == network
+                && rule.longer_than.is_none()
+                && ![self.table, self.originals_in].contains(&rule.table)
+                && rule.priority <= ours.priority
+                && place.is_none_or(|place| found.rules.position(rule) < Some(place))
+        });
+        earlier.map_or(Ok(()), |rule| Err(led_away(network, &rule)))
     }
 
     /// Copies the routes of `memory` and makes the rules.
@@ -226,6 +263,24 @@ impl<'a> Own<'a> {
             || route.source() == Some(self.wanted.ip)
             || memory.is_some_and(|memory| memory.originals.iter().any(copied))
     }
+}
+
+/// Rules that lead connections away from the route whose source is to be changed.
+///
+/// # Errors
+/// There is one, and a change of the route would be of no effect.
+pub(super) fn refuse_rules_of_others(wanted: &Wanted, table: u32, net: &Net) -> Result<()> {
+    let network = wanted.destination;
+    let rules = net.rules(wanted.ip)?;
+    let leads_away =
+        |rule: &Rule| rule.to == network && rule.longer_than.is_none() && rule.table != table;
+    rules.plain().find(leads_away).map_or(Ok(()), |rule| Err(led_away(network, &rule)))
+}
+
+fn led_away(network: Network, rule: &Rule) -> Error {
+    Error::Failed(format!(
+        "another resource leads connections to {network} elsewhere ({rule}); stop that one, or give another destination"
+    ))
 }
 
 /// A number that follows from what tells the resource from others, beyond those that people use. By FNV-1a, which stays

@@ -4,6 +4,7 @@
 
 use crate::agent::Cx;
 use crate::error::{Error, Result};
+use crate::host::address::bits;
 use crate::host::net::Net;
 use crate::host::routing::{ExactRoute, Kind, lies_in};
 use crate::host::table::LOCAL_TABLE;
@@ -122,7 +123,7 @@ fn none(wanted: &Wanted, all: &[ExactRoute], index: Option<u32>, net: &Net) -> E
     let others = if all.is_empty() {
         "make one, or give another destination or table".to_owned()
     } else {
-        format!("there is {}; give nic or metric", listed(all, net))
+        format!("give nic or metric of {}", listed(all, net))
     };
     Error::Failed(format!(
         "no route to {}{name}{metric} in table {} that could get a source; {others}",
@@ -178,7 +179,8 @@ fn to_subnet(
 ) -> Result<Option<ExactRoute>> {
     let mut found = net.exact_routes(wanted.ip, table, &[], |route| {
         route.is(Kind::Unicast)
-            && route.network().prefix > 0
+            // The kernel makes a route to an IPv6 address of /128 itself, by which no packet leaves.
+            && (1..bits(wanted.ip)).contains(&route.network().prefix)
             && lies_in(route.network(), wanted.ip)
             && route.is_on_link()
             && route.links().all(|link| link == index)
@@ -192,20 +194,23 @@ fn to_subnet(
     }
     found.sort_by_key(|route| (u8::MAX - route.network().prefix, route.identity().metric));
     let Some(route) = found.into_iter().next() else { return Ok(None) };
-    if wanted.by_rules.is_some() {
-        return Ok(Some(route));
-    }
-    if route.source() == Some(wanted.ip) {
+    if route.source() == Some(wanted.ip) && wanted.by_rules.is_none() {
         // The kernel made it so, when the address was the first of its subnet.
         return Ok(None);
     }
     let identity = route.identity();
     let like = net.exact_routes(wanted.ip, table, &[identity.network.prefix], |other| {
-        other.identity() == identity
+        other.network() == identity.network && other.identity().service == identity.service
     })?;
-    let why = if like.first() != Some(&route) {
+    let before = |other: &&ExactRoute| match wanted.by_rules {
+        // A rule would lead connections to this one.
+        Some(_) => other.identity().metric <= identity.metric,
+        None => other.identity() == identity,
+    };
+    let first = like.iter().filter(before).min_by_key(|other| other.identity().metric);
+    let why = if first != Some(&route) {
         "another one comes before it"
-    } else if route.is_renewed() {
+    } else if wanted.by_rules.is_none() && route.is_renewed() {
         "router advertisements renew it"
     } else {
         return Ok(Some(route));

@@ -47,6 +47,20 @@ impl Standing {
         matches!(self, Self::Ours(_))
     }
 
+    /// Whether this is what the kernel leaves of a route when it removes our address: of an IPv4 one nothing, of an IPv6
+    /// one all but the source.
+    pub fn went_with_source(&self, original: &ExactRoute) -> bool {
+        match self {
+            Self::Vanished => true,
+            Self::Other(route) => {
+                original.network().ip.is_ipv6()
+                    && route.source().is_none()
+                    && route.is_alike(original)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a route with our source is there, used or not.
     pub fn has_ours(&self) -> bool {
         matches!(self, Self::Ours(_) | Self::Behind { .. })

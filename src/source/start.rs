@@ -17,8 +17,9 @@ use crate::host::routing::ExactRoute;
 pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     let table = wanted.required_table()?;
     let net = Net::open(cx.deadline)?;
-    let _lock = lock(cx)?;
+    // Before the lock, for which others may wait whose addresses are there.
     await_address(wanted, cx, &net)?;
+    let _lock = lock(cx)?;
     let memory = Memory::read(wanted, cx);
     if monitor::runs(wanted, table, memory.as_ref(), cx, &net)? {
         return Ok(());
@@ -26,13 +27,18 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     // What an earlier start, or a kill in the middle of one, left.
     if memory.is_some() || wanted.by_rules.is_some() {
         undo(wanted, table, memory.as_ref(), cx, &net)?;
+        // Somebody else made a route with the source meanwhile, which is no original to put back.
+        if monitor::runs(wanted, table, None, cx, &net)? {
+            return Ok(());
+        }
     }
     let originals = select::routes(wanted, table, cx, &net)?;
     let memory = Memory::of(wanted, &originals, &net)?;
+    refuse_owned(wanted, &originals, cx, &net)?;
     if let Some(by_rules) = wanted.by_rules {
-        rules::Own::of(wanted, by_rules, table).refuse_used_table(&net)?;
+        rules::Own::of(wanted, by_rules, table).refuse_others(&memory, &net)?;
     } else {
-        refuse_owned(wanted, &originals, cx, &net)?;
+        rules::refuse_rules_of_others(wanted, table, &net)?;
     }
     memory.write(wanted, cx)?;
     let changed = match wanted.by_rules {
@@ -88,12 +94,14 @@ fn await_address(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<()> {
     Ok(())
 }
 
-/// Two resources that change one route would undo each other's work, and forget what it was.
+/// Two resources that change one route would undo each other's work, and forget what it was; and rules would take the
+/// connections from the one that changed it.
 fn refuse_owned(wanted: &Wanted, originals: &[ExactRoute], cx: &Cx<'_>, net: &Net) -> Result<()> {
     for route in originals {
-        if let Some(other) = Memory::of_others(route, wanted, cx) {
+        let other = Memory::of_others(route, wanted, cx);
+        if let Some(other) = other.filter(|ip| wanted.by_rules.is_none() || *ip != wanted.ip) {
             return Err(Error::Failed(format!(
-                "another resource has set the source of {} to {other}; stop that one, or give another destination, table or mode=rule",
+                "another resource has set the source to {other}; stop that one, or give another destination or table: {}",
                 net.describe(&route.with_source(None))
             )));
         }

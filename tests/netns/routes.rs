@@ -216,13 +216,16 @@ fn without_its_interface_it_is_stopped() {
 fn what_cannot_be_says_why() {
     let host = host();
     let base: &[(&str, &str)] = &[("destination", "198.51.100.0/24"), ("gateway", "192.0.2.2")];
-    let wrong: [(&[(&str, &str)], &str); 13] = [
+    let wrong: [(&[(&str, &str)], &str); 16] = [
         (&[("destination", "198.51.100.1/24")], "destination"),
         (&[("destination", "everywhere")], "destination"),
         (&[("destination", "")], "destination"),
         (&[("gateway", "router")], "gateway"),
         (&[("gateway", "2001:db8::2")], "gateway"),
         (&[("gateway", "")], "device"),
+        (&[("gateway", "0.0.0.0"), ("device", "eth0")], "gateway"),
+        (&[("gateway", "127.0.0.1"), ("device", "eth0")], "gateway"),
+        (&[("gateway", "224.0.0.1"), ("device", "eth0")], "gateway"),
         (&[("gateway", "fe80::1"), ("destination", "default")], "device"),
         (&[("device", "eth/0")], "device"),
         (&[("source", "nobody")], "source"),

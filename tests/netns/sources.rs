@@ -276,6 +276,111 @@ fn the_address_went_and_came_back() {
     assert_eq!(host.sh(DUMP), before);
 }
 
+/// A node is asked again what runs on it: what the address took along has to be put back, so something does.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_probe_after_the_address_went_and_came_back() {
+    let host = host();
+    host.sh("ip -6 route replace default via 2001:db8::2 dev eth0 proto static src 2001:db8::9 pref low");
+    let before = host.sh(DUMP);
+    let call = source(&host, "192.0.2.10");
+    call.run("start").code(0);
+    host.sh("ip addr del 192.0.2.10/24 dev eth0; sleep 0.05; ip addr add 192.0.2.10/24 dev eth0");
+    call.run("monitor").code(1);
+    call.run("stop").code(0);
+    assert_eq!(host.sh(DUMP), before);
+    call.run("monitor").code(7);
+    // An IPv6 route stays, and loses its source; the one that it had before, and its preference, are to come back.
+    let call = source(&host, "2001:db8::10").param("pref", "high");
+    let routes = "ip -d -6 route show table all";
+    let before = host.sh(routes);
+    for back in [false, true] {
+        call.run("start").code(0);
+        host.sh("ip addr del 2001:db8::10/64 dev eth0; sleep 0.05");
+        let add = || host.sh("ip addr add 2001:db8::10/64 dev eth0 nodad");
+        if back {
+            add();
+        }
+        call.run("monitor").code(1);
+        call.run("stop").code(0);
+        if !back {
+            add();
+        }
+        call.run("monitor").code(7);
+        host.await_that("the routes as before", || host.sh(routes) == before);
+    }
+}
+
+/// What somebody else made with our source is no original: the next stop does not delete it.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_route_that_somebody_made_with_the_source_is_not_deleted() {
+    let host = host();
+    let call = source(&host, "192.0.2.10");
+    call.run("start").code(0);
+    host.sh("ip route del default; ip route add default via 192.0.2.2 dev eth0 metric 200 src 192.0.2.10");
+    call.run("start").code(0);
+    call.clone().recurring().run("monitor").code(0);
+    call.run("stop").code(0);
+    assert_eq!(
+        host.sh("ip route show default").trim(),
+        "default via 192.0.2.2 dev eth0 metric 200"
+    );
+    call.run("monitor").code(7);
+}
+
+/// One resource waits for its address, and another one is stopped meanwhile.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn nobody_waits_for_another_resources_address() {
+    let host = host();
+    // Without a carrier duplicate address detection does not begin.
+    host.sh("ip link add eth2 type veth peer name eth3; ip link set eth2 up; ip addr add 2001:db8:2::1/64 dev eth2");
+    let other = source(&host, "192.0.2.10");
+    other.run("start").code(0);
+    let waiting = source(&host, "2001:db8:2::1").env("OCF_RESKEY_CRM_meta_timeout", "60000");
+    let mut child = waiting.command("start").spawn().unwrap();
+    host.sh("sleep 1");
+    other.clone().env("OCF_RESKEY_CRM_meta_timeout", "20000").run("stop").code(0);
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The kernel has a route to an IPv6 address of /128 itself, which is not that of its subnet.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn an_ipv6_address_of_128_bits() {
+    let host = host();
+    host.sh("ip addr add 2001:db8::77/128 dev eth0 nodad");
+    host.await_that("its route", || host.sh("ip -6 route").contains("2001:db8::77 dev eth0"));
+    let before = host.sh(DUMP);
+    let call = source(&host, "2001:db8::77");
+    call.run("start").code(0);
+    for target in ["2001:db8:ff::1", "2001:db8::2"] {
+        assert_eq!(chosen(&host, target), "2001:db8::77");
+    }
+    call.run("stop").code(0);
+    assert_eq!(host.sh(DUMP), before);
+}
+
+/// The name of the table is taken away while the resource runs: what it stood for is in the file.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_table_whose_name_is_taken_away() {
+    let host = host();
+    host.sh("mkdir -p /etc/iproute2; mount -t tmpfs tmpfs /etc/iproute2; echo 100 uplink >/etc/iproute2/rt_tables
+             ip route add default via 192.0.2.2 dev eth0 table 100");
+    let before = host.sh("ip -N -d route show table all");
+    let call = source(&host, "192.0.2.10").param("table", "uplink");
+    call.run("start").code(0);
+    host.sh("rm /etc/iproute2/rt_tables");
+    call.clone().recurring().run("monitor").code(0);
+    call.run("stop").code(0);
+    assert_eq!(host.sh("ip -N -d route show table all"), before);
+    call.run("monitor").code(7);
+}
+
 /// A route that somebody deleted, while the address is here, is not put back.
 #[test]
 #[ignore = "needs root: tests/run netns"]
@@ -421,7 +526,12 @@ fn two_resources_of_two_networks() {
     let before = host.sh(DUMP);
     for modes in [["route", "route"], ["route", "rule"], ["rule", "rule"]] {
         let first = source(&host, "192.0.2.10").param("mode", modes[0]);
-        let second = source(&host, "198.51.100.10").param("mode", modes[1]);
+        let mut second = source(&host, "198.51.100.10").param("mode", modes[1]);
+        if modes[1] == "rule" {
+            // The default route of this network is not the one that connections take.
+            second.run("start").code(1).because(&["set mode=route", "metric 100", "metric 200"]);
+            second = second.param("destination", "198.51.100.0/24");
+        }
         first.run("start").code(0);
         let one = host.sh(DUMP);
         second.run("start").code(0);
@@ -452,7 +562,8 @@ fn a_second_resource_on_the_same_route_is_refused() {
     let first = source(&host, "192.0.2.10");
     let second = source(&host, "192.0.2.11");
     first.run("start").code(0);
-    second.run("start").code(1).because(&["another resource", "192.0.2.10", "mode=rule"]);
+    second.run("start").code(1).because(&["another resource", "192.0.2.10", "give another"]);
+    second.clone().param("mode", "rule").run("start").code(1).because(&["another resource"]);
     second.run("monitor").code(7);
     second.run("stop").code(0);
     first.clone().recurring().run("monitor").code(0);
@@ -469,6 +580,21 @@ fn a_second_resource_on_the_same_route_is_refused() {
     rules.run("start").code(0);
     first.run("stop").code(0);
     rules.run("monitor").code(0);
+    rules.run("stop").code(0);
+    assert_eq!(host.sh(DUMP), before);
+    // Rules that come first make others, and changes of the route, ineffective.
+    rules.run("start").code(0);
+    let led = host.sh(DUMP);
+    for mode in ["route", "rule"] {
+        let call = second.clone().param("mode", mode);
+        call.run("start").code(1).because(&["another resource leads connections to"]);
+        call.run("monitor").code(7);
+        call.run("stop").code(0);
+        assert_eq!(host.sh(DUMP), led, "{mode}");
+    }
+    host.sh("ip rule add iif lo lookup 100 priority 500");
+    rules.clone().recurring().run("monitor").code(1).because(&["500", "lookup 100", "elsewhere"]);
+    host.sh("ip rule del priority 500");
     rules.run("stop").code(0);
     assert_eq!(host.sh(DUMP), before);
     // A source that nobody here set is no resource's.
@@ -752,6 +878,9 @@ fn what_cannot_be_says_why() {
         ("rule_priority", "40000"),
         ("rule_priority", "1"),
     ];
+    let uplink = source(&host, "192.0.2.10").param("mode", "rule").param("table", "100");
+    uplink.run("start").code(6).because(&["parameter table: ", "main"]);
+    uplink.run("monitor").code(7);
     for (name, value) in wrong {
         let call = source(&host, "192.0.2.10").param(name, value);
         for action in ["start", "validate-all"] {

@@ -133,7 +133,7 @@ fn random_source(host: &Host, random: &mut Random) -> (Call, &'static str) {
         }
     }
     if random.below(4) == 0 {
-        call = call.param("mode", "rule").param("local_route", "false");
+        call = call.param("mode", "rule").param("local_route", "false").param("table", "main");
     }
     (call, ip)
 }
