@@ -153,7 +153,7 @@ impl Agent for SendArp {
             ActionSpec::new(Action::ValidateAll, 20),
             ActionSpec::new(Action::MetaData, 5),
         ],
-        haresources: Some(Haresources { arguments: &["ip/nic"], required: 1, fixed: &[] }),
+        haresources: Some(Haresources { arguments: &["ip/nic!"], required: 1, fixed: &[] }),
     };
 
     fn check(&self, _: &Cx<'_>) -> Result<()> {
