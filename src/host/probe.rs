@@ -15,6 +15,9 @@ use super::source::Source;
 use super::tcp::Connection;
 use crate::{trace_answer, trace_ask};
 
+/// Connections to one address that wait at the same time.
+const MOST_WAITING: usize = 3;
+
 /// How a host is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
@@ -203,6 +206,11 @@ impl<'a> Probe<'a> {
     }
 
     fn connect(&mut self, attempt: u16) -> io::Result<io::Result<()>> {
+        // The kernel repeats what those that wait ask (tcp(7), tcp_syn_retries). More of them would use up the descriptors of
+        // this process, just when nobody answers.
+        if self.connections.len() >= MOST_WAITING.max(self.plan.needed.into()) {
+            return Ok(Ok(()));
+        }
         let connection = match possible(Connection::open(self.question.to))? {
             Ok(connection) => connection,
             Err(error) => return Ok(Err(error)),

@@ -646,6 +646,18 @@ fn the_last_word_of_a_killed_agent_comes_before_that_of_stop() {
     assert!(host.log().contains("stopping all the same"), "{}", host.log());
 }
 
+/// It would fail for want of descriptors just when the network is cut.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn many_connections_that_nobody_answers_use_up_no_descriptors() {
+    let host = Host::new();
+    let attrd = Attrd::new(&host);
+    let dead: Vec<String> = (100..200).map(|last| format!("tcp:192.0.2.{last}:9")).collect();
+    let ping = ping(&attrd, &host, &dead.join(" ")).param("attempts", "10");
+    ping.run_behind(&["prlimit", "--nofile=512"], "start").code(0);
+    assert_eq!(attrd.last(), "-n pingd -B 0 -d 5s");
+}
+
 /// A hundred hosts, half of them dead, are asked in the time of one.
 #[test]
 #[ignore = "needs root: tests/run netns"]
