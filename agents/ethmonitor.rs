@@ -334,6 +334,11 @@ impl Agent for EthMonitor {
             );
             return Err(Error::Configured { name: "down_window", why });
         }
+        if self.0.arping_count.get() > 1000 {
+            let why =
+                format!("{} questions are too many; give 1000 or less", self.0.arping_count.get());
+            return Err(Error::Configured { name: "arping_count", why });
+        }
         if self.0.infiniband_port.is_some() && self.0.infiniband_device.is_none() {
             let why = "is a port of infiniband_device, which is not given; give both".to_owned();
             return Err(Error::Configured { name: "infiniband_port", why });

@@ -201,7 +201,7 @@ impl Ping {
     /// Asks the hosts, and tells of those for which the answer is another than the last time.
     fn measure(&self, before: Option<&str>, cx: &Cx<'_>) -> Result<Measured<'_>> {
         let measured = measure::measure(&self.0.host_list, &self.plan()?, cx)?;
-        for found in &measured.hosts {
+        for found in measured.hosts.iter().filter(|_| !measured.doubtful) {
             let target = found.target;
             let was_silent =
                 before.is_some_and(|before| lines(before).any(|line| line == target.to_string()));

@@ -15,7 +15,7 @@ use crate::host::net::Net;
 use crate::param::values::{Flag, InterfaceName};
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
-use crate::state::StateFile;
+use crate::state::{Lock, StateFile};
 use crate::vip::Wanted;
 
 params! {
@@ -99,7 +99,7 @@ impl SendArp {
     }
 
     /// Announces, and marks that it did: first the one, so that nothing is marked that was not announced.
-    fn announce(&self, cx: &Cx<'_>, net: &Net, link: &Link) -> Result<()> {
+    fn announce(&self, cx: &Cx<'_>, net: &Net, link: &Link, lock: Option<Lock>) -> Result<()> {
         let (ip, rhythm) = (self.0.ip, self.rhythm(cx));
         let subject = Subject::Ip(ip);
         // Whose address it is, is not for this agent to judge: a rival is none of its business.
@@ -110,6 +110,8 @@ impl SendArp {
         let socket = announce::socket(link.index, subject)?;
         announcement.once(net, &socket)?;
         self.mark(cx)?;
+        // No stop has to wait for the others: they end with the marker.
+        drop(lock);
         let rest = if rhythm.background {
             announcement.rest_detached(socket)
         } else {
@@ -153,7 +155,7 @@ impl Agent for SendArp {
             ActionSpec::new(Action::ValidateAll, 20),
             ActionSpec::new(Action::MetaData, 5),
         ],
-        haresources: Some(Haresources { arguments: &["ip/nic"], required: 1, fixed: &[] }),
+        haresources: Some(Haresources { arguments: &["ip/nic!"], required: 1, fixed: &[] }),
     };
 
     fn check(&self, _: &Cx<'_>) -> Result<()> {
@@ -166,7 +168,7 @@ impl Agent for SendArp {
     }
 
     fn start(&self, cx: &Cx<'_>) -> Result<()> {
-        let _lock = cx.state.lock(&self.name(cx), &cx.deadline)?;
+        let lock = cx.state.lock(&self.name(cx), &cx.deadline)?;
         if self.marker(cx).read()?.is_some() {
             return Ok(());
         }
@@ -181,7 +183,7 @@ impl Agent for SendArp {
         }
         match link.fault() {
             Some(fault) => Err(Error::Failed(format!("cannot announce {}: {fault}", self.0.ip))),
-            None => self.announce(cx, &net, &link),
+            None => self.announce(cx, &net, &link, lock),
         }
     }
 

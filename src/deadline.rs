@@ -64,7 +64,9 @@ impl Deadline {
     /// The earlier of this and `wait` from now.
     #[must_use]
     pub fn at_most(&self, wait: Duration) -> Self {
-        Self { at: self.at.min(Instant::now() + wait), ..*self }
+        // More than the clock can add is no limit.
+        let at = Instant::now().checked_add(wait).map_or(self.at, |at| self.at.min(at));
+        Self { at, ..*self }
     }
 
     /// What is left to wait for `what`.

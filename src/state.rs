@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt::Display;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use crate::deadline::Deadline;
 use crate::error::{Doing, Result};
@@ -164,17 +167,15 @@ impl StateFile {
     /// # Errors
     /// The directory cannot be made or written, or is full.
     pub fn write(&self, content: &str) -> Result<()> {
-        let directory = self.path.parent().unwrap_or(Path::new("/"));
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = directory.join(format!(".{name}.{}.new", std::process::id()));
+        let directory = self.directory();
+        let temporary = directory.join(self.temporary(std::process::id()));
         // Whatever is there and is no state of ours, be it a device or somebody's file, stays.
         self.read()?;
         let write = || -> io::Result<()> {
             make_directory(directory)?;
-            let mut file = open_private(
-                &temporary,
-                OpenOptions::new().write(true).create(true).truncate(true),
-            )?;
+            self.remove_abandoned();
+            let mut file =
+                open_private(&temporary, OpenOptions::new().write(true).create_new(true))?;
             file.write_all(content.as_bytes())?;
             std::fs::rename(&temporary, &self.path)
         };
@@ -191,8 +192,8 @@ impl StateFile {
     /// # Errors
     /// It is there and cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        let about = self.path.symlink_metadata();
-        if !about.is_ok_and(|about| about.is_file() && is_ours(&about)) {
+        self.remove_abandoned();
+        if !is_file_of_ours(&self.path) {
             return Ok(());
         }
         match std::fs::remove_file(&self.path) {
@@ -202,6 +203,44 @@ impl StateFile {
             _ => Ok(()),
         }
     }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// The name of the file that the process `writer` renames when it has written it.
+    fn temporary(&self, writer: impl Display) -> String {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        format!(".{name}.{writer}.new")
+    }
+
+    /// Removes what writers left that were killed before they could rename it. This process is about to write, so that
+    /// what has its number is of an earlier one.
+    fn remove_abandoned(&self) {
+        let own = i32::try_from(std::process::id()).unwrap_or_default();
+        for entry in std::fs::read_dir(self.directory()).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let writer =
+                name.to_str().and_then(|name| name.rsplit('.').nth(1)?.parse::<i32>().ok());
+            let abandoned = writer.is_some_and(|writer| {
+                writer > 0
+                    && name == *self.temporary(writer)
+                    && (writer == own || !is_alive(writer))
+            });
+            if abandoned && is_file_of_ours(&entry.path()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+fn is_file_of_ours(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|about| about.is_file() && is_ours(&about))
+}
+
+/// A process of another user counts.
+fn is_alive(pid: i32) -> bool {
+    !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH))
 }
 
 fn is_ours(about: &Metadata) -> bool {
@@ -247,6 +286,44 @@ mod tests {
         file.remove().unwrap();
         file.remove().unwrap();
         assert_eq!(file.read().unwrap(), None);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(directory.path().to_owned());
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let (dead, own, alive) =
+            (child.id(), std::process::id(), std::os::unix::process::parent_id());
+        let put = |name: String| std::fs::write(directory.path().join(name), "half").unwrap();
+        let names = || {
+            let entries = std::fs::read_dir(directory.path()).unwrap().flatten();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let others = [
+            ".x.y.new".to_owned(),
+            format!(".x.{alive}.new"),
+            format!(".xy.{dead}.new"),
+            format!("x.{dead}.new"),
+        ];
+        for name in &others {
+            put(name.clone());
+        }
+        let kept = names();
+        for pid in [dead, own] {
+            put(format!(".x.{pid}.new"));
+            state.file("x").remove().unwrap();
+            assert_eq!(names(), kept, "stop");
+            put(format!(".x.{pid}.new"));
+            state.file("x").write("whole").unwrap();
+            assert_eq!(names().len(), kept.len() + 1, "start: {:?}", names());
+            assert_eq!(state.file("x").read().unwrap().as_deref(), Some("whole"));
+            state.file("x").remove().unwrap();
+        }
     }
 
     #[test]

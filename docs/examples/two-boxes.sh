@@ -81,5 +81,7 @@ elif answers "$other"; then
     give_back
 elif [ -z "$witness" ] || answers "$witness"; then
     take_over
-fi # Else nobody at all answers: this box is the one that is cut off.
+else
+    echo 0 >"$state/silent" # nobody at all answers: this box is the one that is cut off, and knows nothing of the other
+fi
 [ -z "$own" ] || keep_own

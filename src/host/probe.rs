@@ -15,6 +15,9 @@ use super::source::Source;
 use super::tcp::Connection;
 use crate::{trace_answer, trace_ask};
 
+/// Connections to one address that wait at the same time.
+const MOST_WAITING: usize = 3;
+
 /// How a host is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
@@ -190,7 +193,10 @@ impl<'a> Probe<'a> {
     fn send_echo(&mut self, attempt: u16) -> io::Result<io::Result<()>> {
         let to = self.question.to;
         if self.echo.is_none() {
-            let mut socket = EchoSocket::open(to.ip(), self.plan.size)?;
+            let mut socket = match possible(EchoSocket::open(to.ip(), self.plan.size))? {
+                Ok(socket) => socket,
+                Err(error) => return Ok(Err(error)),
+            };
             if let Err(error) = socket.connect(to, self.plan.source.as_ref()) {
                 return Ok(Err(error));
             }
@@ -200,7 +206,15 @@ impl<'a> Probe<'a> {
     }
 
     fn connect(&mut self, attempt: u16) -> io::Result<io::Result<()>> {
-        let connection = Connection::open(self.question.to)?;
+        // The kernel repeats what those that wait ask (tcp(7), tcp_syn_retries). More of them would use up the descriptors of
+        // this process, just when nobody answers.
+        if self.connections.len() >= MOST_WAITING.max(self.plan.needed.into()) {
+            return Ok(Ok(()));
+        }
+        let connection = match possible(Connection::open(self.question.to))? {
+            Ok(connection) => connection,
+            Err(error) => return Ok(Err(error)),
+        };
         let begun = connection.begin(self.question.to, self.plan.source.as_ref());
         if begun.is_ok() {
             self.connections.push((usize::from(attempt), connection));
@@ -261,6 +275,15 @@ impl<'a> Probe<'a> {
             }
             _ => format!("no answer to {asked} attempt(s) in {} s", self.plan.time.as_secs_f64()),
         })
+    }
+}
+
+/// A kernel without IPv6 has no socket for an IPv6 address. That says as much about the address as a missing route, and
+/// nothing about the others.
+fn possible<T>(socket: io::Result<T>) -> io::Result<io::Result<T>> {
+    match socket {
+        Err(error) if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => Ok(Err(error)),
+        other => other.map(Ok),
     }
 }
 

@@ -29,20 +29,20 @@ pub fn run(
     arguments: &[&str],
     deadline: &Deadline,
 ) -> Result<()> {
-    ended(environment, name, arguments, Input::Nothing, deadline)
+    ended(environment, name, arguments, Input::Nothing, deadline).map_err(|failed| failed.error)
 }
 
 /// The same with `input` on its stdin; what it wrote to stderr is in the error.
 ///
 /// # Errors
-/// As for [`run`].
+/// As for [`run`], with the exit code of the program if it ended by itself.
 pub fn feed(
     environment: &Environment,
     name: &str,
     arguments: &[&str],
     input: &[u8],
     deadline: &Deadline,
-) -> Result<()> {
+) -> Result<(), Unsuccessful> {
     ended(environment, name, arguments, Input::Bytes(input), deadline)
 }
 
@@ -58,7 +58,23 @@ pub fn run_under(
     lock: Option<&Lock>,
     deadline: &Deadline,
 ) -> Result<()> {
-    ended(environment, name, arguments, lock.map_or(Input::Nothing, Input::Lock), deadline)
+    let input = lock.map_or(Input::Nothing, Input::Lock);
+    ended(environment, name, arguments, input, deadline).map_err(|failed| failed.error)
+}
+
+/// A program that did not do what it was started for.
+#[derive(Debug)]
+pub struct Unsuccessful {
+    /// Its exit code, if it ended by itself.
+    pub code: Option<i32>,
+    /// What happened.
+    pub error: Error,
+}
+
+impl From<Error> for Unsuccessful {
+    fn from(error: Error) -> Self {
+        Self { code: None, error }
+    }
 }
 
 /// Where a program is.
@@ -90,15 +106,15 @@ fn ended(
     arguments: &[&str],
     input: Input<'_>,
     deadline: &Deadline,
-) -> Result<()> {
+) -> Result<(), Unsuccessful> {
     let what = format!("{name} {}", arguments.join(" "));
     if is_hidden(environment) {
-        return Err(missing(name));
+        return Err(missing(name).into());
     }
     trace_ask!("run {what}");
     let left = deadline.to_wait_for(&what)?;
     let mut child = match spawn(name, arguments, input) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name).into()),
         other => other.doing(|| format!("run {what}"))?,
     };
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
@@ -116,9 +132,10 @@ fn ended(
         }
         Some(status) => {
             let said = stderr.map(said).unwrap_or_default();
-            Err(Error::Failed(format!("{what} failed: {status}{said}")))
+            let error = Error::Failed(format!("{what} failed: {status}{said}"));
+            Err(Unsuccessful { code: status.code(), error })
         }
-        None => Err(deadline.missed(&what)),
+        None => Err(deadline.missed(&what).into()),
     }
 }
 
@@ -220,7 +237,9 @@ mod tests {
         // More than a pipe holds.
         let input = vec![b'x'; 1 << 20];
         let failed = feed(&environment, "sh", &["-c", script], &input, &deadline).unwrap_err();
-        assert!(failed.reason().ends_with("exit status: 67: no such user"), "{failed}");
+        assert_eq!(failed.code, Some(67));
+        let why = failed.error.reason();
+        assert!(why.ends_with("exit status: 67: no such user"), "{why}");
         feed(&environment, "sh", &["-c", "test $(wc -c) = 1048576"], &input, &deadline).unwrap();
         // Neither a program that does not read, nor one that leaves somebody behind who holds its stderr.
         feed(&environment, "true", &[], &input, &deadline).unwrap();

@@ -11,6 +11,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::host::program;
 use crate::log::Log;
+use crate::param::values::Mailbox;
 
 /// Pauses before the second and each further try. At a takeover the network, too, may be on its way.
 const PAUSES: [Duration; 4] = [
@@ -22,6 +23,9 @@ const PAUSES: [Duration; 4] = [
 
 /// Steps of a conversation with a relay that each may take their time, roughly.
 const STEPS: u32 = 10;
+
+/// The exit code of a program that may succeed when it is called again (`EX_TEMPFAIL`, sysexits.h).
+const TEMPORARY: i32 = 75;
 
 /// How long all of it may take at most.
 #[must_use]
@@ -42,21 +46,34 @@ pub fn deliver(
     environment: &Environment,
     log: &Log<'_>,
 ) -> Result<()> {
-    let to: Vec<String> = envelope.to.iter().map(ToString::to_string).collect();
-    let to = to.join(", ");
+    let mut waiting = envelope.to.to_vec();
     let mut pauses = PAUSES.iter();
     loop {
         let tried = match route {
             Route::Sendmail => by_sendmail(text, timeout, environment),
-            Route::Relay(relay) => smtp::send(relay, envelope, text, timeout),
+            Route::Relay(relay) => {
+                smtp::send(relay, &Envelope { to: &waiting, ..*envelope }, text, timeout)
+            }
         };
+        let to: Vec<String> = waiting.iter().map(ToString::to_string).collect();
+        let to = to.join(", ");
         match (tried, pauses.next()) {
-            (Ok(refused), _) => {
-                for why in refused {
+            (Ok(refused), pause) => {
+                let (later, never): (Vec<_>, Vec<_>) =
+                    refused.into_iter().partition(|(_, refusal)| refusal.later && pause.is_some());
+                for (_, refusal) in never {
+                    let why = refusal.why;
                     log.warn(&format!("the mail was taken, but not for everybody: {why}"));
                 }
-                log.debug(&format!("the mail to {to} was taken"));
-                return Ok(());
+                let Some(pause) = pause.filter(|_| !later.is_empty()) else {
+                    log.debug(&format!("the mail to {to} was taken"));
+                    return Ok(());
+                };
+                let (mailboxes, refusals): (_, Vec<_>) = later.into_iter().unzip();
+                waiting = mailboxes;
+                let why: Vec<String> = refusals.into_iter().map(|refusal| refusal.why).collect();
+                log.debug(&format!("trying the mail again in {pause:?}: {}", why.join("; ")));
+                std::thread::sleep(*pause);
             }
             (Err(Refusal { why, later: true }), Some(pause)) => {
                 log.debug(&format!("trying the mail to {to} again in {pause:?}: {why}"));
@@ -70,16 +87,18 @@ pub fn deliver(
     }
 }
 
-/// sendmail keeps the mail until somebody takes it, so that what it refuses once it refuses again; only where it does
-/// not answer, it may do so later.
+/// sendmail keeps the mail until somebody takes it, so that what it refuses once it refuses again. It may take it later
+/// where it does not answer; and where it says so, as those do that keep nothing when they cannot reach their relay.
 fn by_sendmail(
     text: &str,
     timeout: Duration,
     environment: &Environment,
-) -> Result<Vec<String>, Refusal> {
+) -> Result<Vec<(Mailbox, Refusal)>, Refusal> {
     // A dot by itself is text (-i); the recipients are those in the text (-t).
     let deadline = Deadline::after(timeout);
     let handed = program::feed(environment, SENDMAIL, &["-t", "-i"], text.as_bytes(), &deadline);
-    let later = deadline.left().is_zero();
-    handed.map(|()| Vec::new()).map_err(|error| Refusal { why: error.to_string(), later })
+    handed.map(|()| Vec::new()).map_err(|failed| {
+        let later = deadline.left().is_zero() || failed.code == Some(TEMPORARY);
+        Refusal { why: failed.error.to_string(), later }
+    })
 }

@@ -45,7 +45,7 @@ pub fn send(
     envelope: &Envelope<'_>,
     text: &str,
     each: Duration,
-) -> Result<Vec<String>> {
+) -> Result<Vec<(Mailbox, Refusal)>> {
     let stream = connect(relay, each)?;
     let mut server = Server { stream, each, relay };
     server.greet(envelope.host)?;
@@ -174,18 +174,20 @@ impl Server<'_> {
     }
 
     /// Names the recipients; those that it refused, and why. All of them are too many.
-    fn recipients(&mut self, envelope: &Envelope<'_>) -> Result<Vec<String>> {
+    fn recipients(&mut self, envelope: &Envelope<'_>) -> Result<Vec<(Mailbox, Refusal)>> {
         let mut refused = Vec::new();
         for mailbox in envelope.to {
             let reply = self.ask(&format!("RCPT TO:<{mailbox}>"))?;
-            refused.extend(reply.expect("2", &format!("refused {mailbox}")).err());
+            if let Err(refusal) = reply.expect("2", &format!("refused {mailbox}")) {
+                refused.push((mailbox.clone(), refusal));
+            }
         }
-        let later = refused.iter().any(|refusal| refusal.later);
-        let why: Vec<String> = refused.into_iter().map(|refusal| refusal.why).collect();
-        if why.len() == envelope.to.len() {
-            return Err(Refusal { why: why.join("; "), later });
+        if refused.len() < envelope.to.len() {
+            return Ok(refused);
         }
-        Ok(why)
+        let later = refused.iter().any(|(_, refusal)| refusal.later);
+        let why: Vec<String> = refused.into_iter().map(|(_, refusal)| refusal.why).collect();
+        Err(Refusal { why: why.join("; "), later })
     }
 
     fn ask(&mut self, command: &str) -> Result<Reply> {
@@ -308,7 +310,7 @@ mod tests {
         (Relay { host: "127.0.0.1".to_owned(), port }, heard)
     }
 
-    fn sent(relay: &Relay, each: Duration) -> Result<Vec<String>> {
+    fn sent(relay: &Relay, each: Duration) -> Result<Vec<(Mailbox, Refusal)>> {
         let to: Vec<Mailbox> =
             ["a@example.org", "b@example.org"].map(|raw| raw.parse().unwrap()).into();
         let from: Mailbox = "root@node1.example.org".parse().unwrap();
@@ -403,7 +405,9 @@ mod tests {
         ]);
         let refused = sent(&relay, SOON).unwrap();
         assert_eq!(refused.len(), 1);
-        assert!(refused[0].contains("refused a@example.org: 550 unknown"), "{refused:?}");
+        let (mailbox, refusal) = &refused[0];
+        assert_eq!(mailbox.to_string(), "a@example.org");
+        assert!(refusal.why.contains("refused a@example.org: 550 unknown"), "{refused:?}");
     }
 
     #[test]

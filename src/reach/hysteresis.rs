@@ -43,7 +43,8 @@ impl Memory {
         looks.push(good);
         let window = usize::try_from(rule.down_window).unwrap_or(usize::MAX);
         looks.drain(..looks.len().saturating_sub(window));
-        let good_since = good.then(|| self.good_since.unwrap_or(now));
+        // What is later than now was written before this host was started anew.
+        let good_since = good.then(|| self.good_since.map_or(now, |since| since.min(now)));
         let bad = looks.iter().filter(|good| !**good).count();
         let up = if self.up {
             bad < usize::try_from(rule.down_after).unwrap_or(usize::MAX)
@@ -141,6 +142,14 @@ mod tests {
     fn up_again_after_some_time_without_a_bad_look() {
         assert_eq!(believed(rule(1, 1, 30), "+-++++"), "+----+");
         assert_eq!(believed(rule(1, 1, 30), "+-++-++++"), "+-------+");
+    }
+
+    #[test]
+    fn a_memory_of_before_a_reboot_delays_nothing_for_ever() {
+        let old = Memory::read("down -+ 8640000000").unwrap();
+        let young = old.after(true, Duration::from_secs(50), &rule(1, 1, 30));
+        assert!(!young.up, "since when is not known, so it counts from now");
+        assert!(young.after(true, Duration::from_secs(80), &rule(1, 1, 30)).up);
     }
 
     #[test]

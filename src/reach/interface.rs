@@ -49,14 +49,22 @@ pub struct Traffic {
     pub neighbours: u32,
 }
 
+impl Traffic {
+    /// How long all questions to the neighbours may take.
+    fn asking(&self) -> Duration {
+        self.answer.saturating_mul(self.questions)
+    }
+}
+
 impl Watch {
     /// How long a look lasts that finds nothing.
     #[must_use]
     pub fn longest(&self) -> Duration {
-        let traffic = self.traffic.map_or(Duration::ZERO, |traffic| {
-            traffic.patience + traffic.answer * traffic.questions
-        });
-        self.interval.max(traffic) * (self.rounds - 1) + traffic
+        let traffic = self
+            .traffic
+            .map_or(Duration::ZERO, |traffic| traffic.patience.saturating_add(traffic.asking()));
+        let others = self.interval.max(traffic).saturating_mul(self.rounds - 1);
+        others.saturating_add(traffic)
     }
 }
 
@@ -114,9 +122,24 @@ fn once(watch: &Watch, net: &Net, deadline: &Deadline) -> Result<Look> {
     };
     let mut fault = link.fault().or_else(infiniband);
     if let (None, Some(traffic)) = (&fault, &watch.traffic) {
-        fault = silence(&link, traffic, net, deadline)?;
+        fault = match silence(&link, traffic, net, deadline) {
+            Ok(None) => None,
+            // What cannot be asked through a link that went meanwhile is the link's fault, and no failure of the look.
+            silent => match lost(&link, net)? {
+                Some(fault) => Some(fault),
+                None => silent?,
+            },
+        };
     }
     Ok(Look { link: Some(link), fault })
+}
+
+/// Why a link that was there is not there any more.
+fn lost(link: &Link, net: &Net) -> Result<Option<String>> {
+    Ok(match net.link(link.index)? {
+        Some(now) => now.fault(),
+        None => Some(format!("{} vanished", link.name)),
+    })
 }
 
 /// Why nothing seems to arrive through a link that there is.
@@ -148,10 +171,7 @@ fn silence(
         known = net.neighbours(link.index, Family::V6)?;
     }
     known.truncate(usize::try_from(traffic.neighbours).unwrap_or(usize::MAX));
-    let asking = Asking {
-        times: traffic.questions,
-        within: (traffic.answer * traffic.questions).min(deadline.left()),
-    };
+    let asking = Asking { times: traffic.questions, within: traffic.asking().min(deadline.left()) };
     if !known.is_empty() && neighbour::any_answers(link, &known, asking)? {
         return Ok(None);
     }

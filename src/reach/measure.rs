@@ -66,6 +66,7 @@ impl Measured<'_> {
 /// There are no sockets for it: nothing can be said about any host.
 pub fn measure<'a>(targets: &'a Targets, plan: &Plan, cx: &Cx<'_>) -> Result<Measured<'a>> {
     let left = || cx.deadline.left().saturating_sub(to_tell(&cx.deadline));
+    let fair = fair_time(plan, cx.deadline.timeout());
     let names = NAMES.min(left().saturating_sub(plan.time)).max(left() / 4);
     let addresses = look_up(targets, plan, names);
     let mut hosts: Vec<Found<'a>> = targets
@@ -79,6 +80,11 @@ pub fn measure<'a>(targets: &'a Targets, plan: &Plan, cx: &Cx<'_>) -> Result<Mea
         .collect();
     loop {
         let plan = Plan { time: plan.time.min(left()), ..plan.clone() };
+        if plan.time < fair {
+            let words = "did not get the CPU until the time to ask was nearly over, so silence says nothing";
+            cx.log.warn(words);
+            return Ok(Measured { hosts, doubtful: true });
+        }
         let late = ask(&mut hosts, &addresses, &plan)?;
         let all_answered =
             hosts.iter().zip(&addresses).all(|(host, found)| host.answer.is_ok() || found.is_err());
@@ -96,6 +102,13 @@ pub fn measure<'a>(targets: &'a Targets, plan: &Plan, cx: &Cx<'_>) -> Result<Mea
         }
         cx.log.warn(&format!("{words}; asking again"));
     }
+}
+
+/// Less than this is left for a round only if the process did not get the CPU before it: names leave the whole time of a
+/// round, or three quarters of what there is, which is more than half of the action's timeout. Half of that is for what is
+/// everyday.
+fn fair_time(plan: &Plan, timeout: Duration) -> Duration {
+    plan.time.min(timeout / 2) / 2
 }
 
 /// Whether so much of a round was lost that silence says nothing.

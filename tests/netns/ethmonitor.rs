@@ -431,6 +431,58 @@ fn a_cluster_that_does_not_listen() {
     eth0.run("monitor").code(7);
 }
 
+/// What happens while neighbours are asked: the link is at fault, and no monitor fails for it.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_link_that_goes_while_its_neighbours_are_asked() {
+    let host = Host::new();
+    let attrd = Attrd::new(&host);
+    silence(&host);
+    let eth0 = traffic(&attrd, &host).param("pktcnt_timeout", "0").param("arping_timeout", "10");
+    let sent = || host.sh("cat /sys/class/net/eth0/statistics/tx_packets");
+    let cases = [
+        ("ip link set eth0 down", "eth0 is administratively down"),
+        ("ip -n far link set eth0 down", "eth0 has no link"),
+        ("ip link del eth0", "eth0 vanished"),
+    ];
+    for (fate, words) in cases {
+        host.sh("ip link set eth0 up; ip -n far link set eth0 up
+             ip neigh replace 192.0.2.77 lladdr 02:00:00:00:00:77 dev eth0");
+        settle_packets(&host);
+        let before = sent();
+        let mut start = eth0.command("start").spawn().unwrap();
+        host.await_that("the question", || sent() != before);
+        host.sh(fate);
+        assert_eq!(start.wait().unwrap().code(), Some(0), "{fate}: {}", host.log());
+        assert_eq!(attrd.last(), DOWN, "{fate}");
+        assert!(host.log().contains(words), "{fate}: {}", host.log());
+        eth0.run("stop").code(0);
+    }
+}
+
+/// Numbers that nobody means are no reason to panic, and wait no longer than the action.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn times_beyond_all_measure() {
+    let host = Host::new();
+    let attrd = Attrd::new(&host);
+    silence(&host);
+    let eth0 = traffic(&attrd, &host).param("CRM_meta_timeout", "2000");
+    let (ages, many) = ("9999999999999999999", "4294967295");
+    eth0.clone()
+        .param("arping_count", many)
+        .run("start")
+        .code(6)
+        .because(&["arping_count", "1000"]);
+    let eth0 = eth0.param("repeat_count", many).param("arping_count", "1000");
+    let eth0 = eth0.param("repeat_interval", ages).param("arping_timeout", ages);
+    for (action, name) in [("start", "pktcnt_timeout"), ("monitor", "recover_after")] {
+        let took = eth0.clone().param(name, ages).run(action).code(0).took;
+        assert!(took < Duration::from_secs(6), "{took:?}");
+        assert_eq!(attrd.last(), DOWN);
+    }
+}
+
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn an_interface_that_comes_and_goes_while_it_is_looked_at() {

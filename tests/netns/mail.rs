@@ -170,7 +170,7 @@ fn without_sendmail_everything_works_and_the_log_says_so() {
 #[ignore = "needs root: tests/run netns"]
 fn a_sendmail_that_fails_is_quoted_in_the_log() {
     let host = Host::new();
-    sendmail(&host, "cat >/dev/null; echo 'fatal: queue is full' >&2; exit 75");
+    sendmail(&host, "cat >/dev/null; echo 'fatal: queue is full' >&2; exit 69");
     assert!(mailto(&host).run("start").code(0).took < AT_ONCE);
     host.await_that("the log", || host.log().contains("fatal: queue is full"));
     let log = host.log();
@@ -180,6 +180,21 @@ fn a_sendmail_that_fails_is_quoted_in_the_log() {
         "{log}"
     );
     mailto(&host).run("monitor").code(0);
+}
+
+/// As those do that have no queue, while the network is still on its way.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_sendmail_that_says_later_is_asked_again() {
+    let host = Host::new();
+    sendmail(
+        &host,
+        &format!("[ -e \"$DIR/asked\" ] || {{ touch \"$DIR/asked\"; exit 75; }}\n{KEEPS}"),
+    );
+    assert!(mailto(&host).run("start").code(0).took < AT_ONCE);
+    await_mails(&host, 1);
+    host.await_that("the courier's end", || couriers().is_empty());
+    assert_eq!((mails(&host).len(), host.log()), (1, String::new()));
 }
 
 #[test]
@@ -304,6 +319,62 @@ fn later_then_takes(stream: &mut TcpStream, number: usize) -> String {
     }
     let _ = stream.write_all(b"421 come back later\r\n");
     "refused".to_owned()
+}
+
+/// Greylists one of the recipients.
+fn takes_some_later(stream: &mut TcpStream, number: usize) -> String {
+    if number > 0 {
+        return takes(stream, number);
+    }
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let mut heard = String::new();
+    let replies = [
+        "220 a",
+        "250 b",
+        "250 c",
+        "450 greylisted",
+        "550 nobody",
+        "250 d",
+        "354 e",
+        "250 f",
+        "221 g",
+    ];
+    for reply in replies {
+        let _ = stream.write_all(format!("{reply}\r\n").as_bytes());
+        loop {
+            let mut line = String::new();
+            if lines.read_line(&mut line).unwrap_or(0) == 0 {
+                return heard;
+            }
+            heard.push_str(&line);
+            if !reply.starts_with("354") || line == ".\r\n" {
+                break;
+            }
+        }
+    }
+    heard
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn who_is_refused_for_now_gets_the_mail_later_and_nobody_gets_it_twice() {
+    let host = Host::new();
+    let sink = Sink::start("192.0.2.2:2525", takes_some_later);
+    let mailto = mailto(&host).param("relay", "192.0.2.2:2525");
+    mailto.param("email", "a@example.org,b@example.org,c@example.org").run("start").code(0);
+    let first = sink.heard();
+    assert!(first.contains("\r\n.\r\n"), "{first}");
+    let second = sink.heard();
+    let recipients: Vec<&str> =
+        second.lines().filter(|line| line.starts_with("RCPT TO:")).collect();
+    assert_eq!(recipients, ["RCPT TO:<a@example.org>"]);
+    host.await_that("the courier's end", || couriers().is_empty());
+    let log = host.log();
+    assert!(
+        log.contains("not for everybody: 192.0.2.2:2525 refused b@example.org: 550 nobody"),
+        "{log}"
+    );
+    assert_eq!(log.lines().count(), 1, "{log}");
 }
 
 fn refuses(stream: &mut TcpStream, _: usize) -> String {

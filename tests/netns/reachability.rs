@@ -465,6 +465,51 @@ fn who_was_starved_to_the_end_says_nothing() {
     assert_eq!(attrd.last(), "-n pingd -B 0 -d 5s");
 }
 
+/// Starved before it asked anybody, while it waited for a name.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn who_was_starved_before_it_asked_says_nothing() {
+    let host = Host::new();
+    let attrd = Attrd::new(&host);
+    instead(&host, "/etc/resolv.conf", "nameserver 192.0.2.2\noptions timeout:30\n");
+    let silent = at_the_far_end(|| UdpSocket::bind("192.0.2.2:53").unwrap());
+    let ping = ping(&attrd, &host, "192.0.2.2 gw.example.org");
+    ping.clone().param("CRM_meta_timeout", "4000").run("start").code(0);
+    assert_eq!(attrd.last(), "-n pingd -B 1 -d 5s");
+    while silent.set_nonblocking(true).is_ok() && silent.recv(&mut [0; 512]).is_ok() {}
+    let mut child =
+        ping.clone().param("CRM_meta_timeout", "8000").command("monitor").spawn().unwrap();
+    host.await_that("the question", || silent.recv(&mut [0; 512]).is_ok());
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    std::thread::sleep(Duration::from_secs(6));
+    kill(pid, Signal::SIGCONT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(attrd.told(), ["-n pingd -B 1 -d 5s"], "{}", host.log());
+    assert!(host.log().contains("silence says nothing"), "{}", host.log());
+    assert!(!host.log().contains("192.0.2.2 is not reachable"), "{}", host.log());
+}
+
+/// `ipv6.disable=1`: the kernel has no sockets of that family, as it seems to whom a filter refuses them.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_kernel_without_ipv6_reaches_hosts_that_have_it() {
+    let host = Host::new();
+    let attrd = Attrd::new(&host);
+    instead(&host, "/etc/hosts", "2001:db8::2 gw\n192.0.2.2 gw\n");
+    let ping = ping(&attrd, &host, "gw");
+    let trace = host.path("sockets");
+    let watch = ["strace", "-e", "trace=socket", "-o", trace.to_str().unwrap()];
+    ping.run_behind(&watch, "start").code(0);
+    ping.run("stop").code(0);
+    let sockets = fs::read_to_string(trace).unwrap();
+    let raw = sockets.lines().position(|line| line.contains("AF_INET6, SOCK_RAW")).unwrap() + 1;
+    // That one, and the one that is tried without privileges.
+    let inject = format!("inject=socket:error=EAFNOSUPPORT:when={raw}..{}", raw + 1);
+    ping.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], "start").code(0);
+    assert_eq!(attrd.last(), "-n pingd -B 1 -d 5s", "{}", host.log());
+}
+
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn a_monitor_that_ends_after_stop_brings_nothing_back() {
@@ -560,10 +605,10 @@ fn whatever_a_killed_agent_leaves_the_next_stop_cleans() {
                 ping.run("stop").code(0);
                 assert_eq!(attrd.last(), "-D -n pingd");
                 ping.run("monitor").code(7);
-                // Hidden files are locks, and what a kill left of a file that was not yet one.
+                // Locks may stay.
                 let left: Vec<_> = crate::support::tree("/run/resource-agents".as_ref())
                     .into_iter()
-                    .filter(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.'))
+                    .filter(|path| !path.to_string_lossy().ends_with(".lock"))
                     .collect();
                 assert!(left.is_empty(), "killed at {name} number {when} of {action}: {left:?}");
             }
@@ -599,6 +644,18 @@ fn the_last_word_of_a_killed_agent_comes_before_that_of_stop() {
     ping.clone().param("CRM_meta_timeout", "4000").run("stop").code(0);
     assert_eq!(attrd.last(), "-D -n pingd");
     assert!(host.log().contains("stopping all the same"), "{}", host.log());
+}
+
+/// It would fail for want of descriptors just when the network is cut.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn many_connections_that_nobody_answers_use_up_no_descriptors() {
+    let host = Host::new();
+    let attrd = Attrd::new(&host);
+    let dead: Vec<String> = (100..200).map(|last| format!("tcp:192.0.2.{last}:9")).collect();
+    let ping = ping(&attrd, &host, &dead.join(" ")).param("attempts", "10");
+    ping.run_behind(&["prlimit", "--nofile=512"], "start").code(0);
+    assert_eq!(attrd.last(), "-n pingd -B 0 -d 5s");
 }
 
 /// A hundred hosts, half of them dead, are asked in the time of one.

@@ -107,6 +107,22 @@ fn in_the_foreground_start_lasts_until_the_last_one() {
     assert!(host.announcers().is_empty());
 }
 
+/// Nobody has to wait until the last one is sent: a stop that did would fail.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_stop_ends_a_start_in_the_foreground() {
+    let host = Host::new();
+    let slow = sendarp(&host).param("background", "false").env("ARP_REPEAT", "1000");
+    let mut start = slow.param("CRM_meta_timeout", "60000").command("start").spawn().unwrap();
+    let ours = sendarp(&host).param("background", "false");
+    host.await_that("the first announcement", || ours.run("monitor").code == Some(0));
+    ours.clone().param("CRM_meta_timeout", "5000").run("stop").code(0);
+    let begin = std::time::Instant::now();
+    assert_eq!(start.wait().unwrap().code(), Some(0));
+    assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+    ours.run("monitor").code(7);
+}
+
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn a_variable_that_is_no_number_is_told_and_passed_over() {

@@ -219,6 +219,24 @@ fn a_box_that_is_cut_off_takes_nothing() {
     boxes.await_mail(2, "192.0.2.11 was NOT taken: cannot bring 192.0.2.11 up: eth0 has no link");
 }
 
+/// Two silences count when nothing is between them. A box that was cut off itself meanwhile begins to count anew.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn silences_of_before_and_after_a_cut_are_not_two_in_a_row() {
+    let boxes = Boxes::new();
+    boxes.cable(1, "down");
+    boxes.host.sh(&format!("ip -n box1 addr flush to {FIRST}"));
+    boxes.round(2);
+    boxes.host.sh("ip link set box2 master br1");
+    boxes.round(2);
+    boxes.host.sh("ip link set box2 master br0");
+    boxes.host.await_that("the switch", || boxes.reaches("box2", "192.0.2.254"));
+    boxes.round(2);
+    assert_eq!(boxes.owners(FIRST), Vec::<u32>::new());
+    boxes.round(2);
+    assert_eq!(boxes.owners(FIRST), [2]);
+}
+
 /// What this cluster cannot do, and why the page says that it replaces no fencing.
 #[test]
 #[ignore = "needs root: tests/run netns"]
