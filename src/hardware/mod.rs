@@ -23,6 +23,7 @@ use crate::host::net::Net;
 use crate::host::packet::PacketSocket;
 use crate::macvlan::{Macvlan, refuse_ports};
 use crate::param::values::{InterfaceName, UnicastMac};
+use crate::state::Lock;
 use crate::vip::{self, Announce};
 
 pub use ledger::{release, set_up};
@@ -107,7 +108,7 @@ fn rests_on(link: &Link, index: u32, links: &[Link]) -> bool {
 /// The card cannot have it, another host has it, or the kernel refused.
 pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     let net = Net::open(cx.deadline)?;
-    let _lock = cx.state.lock(&lock_name(wanted), &cx.deadline)?;
+    let _locks = locks(wanted, &net, cx)?;
     let card = wanted.card(&net)?;
     refuse_before_anything(wanted, &card, &net, cx)?;
     match take(wanted, card, &net, cx) {
@@ -165,7 +166,7 @@ fn take(wanted: &Wanted, card: Link, net: &Net, cx: &Cx<'_>) -> Result<Option<Re
 /// Something of it is left.
 pub fn stop(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     let net = Net::open(cx.deadline)?;
-    let _lock = cx.state.lock(&lock_name(wanted), &cx.deadline)?;
+    let _locks = locks(wanted, &net, cx)?;
     Error::all(undo(wanted, &net, cx))
 }
 
@@ -229,8 +230,13 @@ pub fn validate(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     refuse_before_anything(wanted, &card, &net, cx)
 }
 
-fn lock_name(wanted: &Wanted) -> String {
-    format!("hardware-{}", wanted.mac)
+/// One action at a time on an address, and on each card that it may change.
+fn locks(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Result<Vec<Option<Lock>>> {
+    let mut locks = vec![cx.state.lock(&format!("hardware-{}", wanted.mac), &cx.deadline)?];
+    if wanted.macvlan.is_none() {
+        locks.extend(device::lock_cards(wanted, net, cx)?);
+    }
+    Ok(locks)
 }
 
 /// Waits for the carrier of an interface that may have been set up just now.
