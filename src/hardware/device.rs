@@ -75,9 +75,13 @@ pub(super) fn take(wanted: &Wanted, mut card: Link, net: &Net, cx: &Cx<'_>) -> R
     if !there {
         asked_with = conflict::refuse(wanted, &card, net, cx)?;
         net.set_hardware_address(&card, mac, Outage::Refused)?;
-        card.hardware = mac.to_vec();
-        // Where it had to be down for a moment.
-        await_carrier(wanted, &mut card, net)?;
+        // Some drivers begin anew with a new address, or had to be down for a moment; the link is gone for as long.
+        let had_carrier = card.carrier;
+        card =
+            net.link(card.index)?.ok_or_else(|| Error::Failed(format!("{} is gone", card.name)))?;
+        if had_carrier {
+            await_carrier(wanted, &mut card, net)?;
+        }
     }
     Ok(Taken { link: card, fresh: !there, asked_with })
 }

@@ -73,17 +73,18 @@ impl Wanted {
     ///
     /// # Errors
     /// There is one.
-    fn refuse_twins(&self, card: &Link, links: &[Link]) -> Result<()> {
+    fn refuse_twins(&self, card: &Link, links: &[Link], cx: &Cx<'_>) -> Result<()> {
         let mac = self.mac.octets();
-        let marker = self.macvlan.as_ref().map(|macvlan| &macvlan.marker);
-        let twin = links.iter().find(|link| {
-            let own =
-                link.macvlan.is_some() && link.alias.is_some() && link.alias.as_ref() == marker;
-            // What is on the card, or is a port of it, has its address by nature.
-            let of_card = self.macvlan.is_none()
-                && (link.index == card.index || rests_on(link, card.index, links));
-            link.hardware == mac && !own && !of_card
-        });
+        let is_own = |link: &Link| match &self.macvlan {
+            Some(macvlan) => macvlan.is_ours(link, cx),
+            None => link.index == card.index,
+        };
+        let own: Vec<u32> =
+            links.iter().filter(|link| is_own(link)).map(|link| link.index).collect();
+        // What is on it, or is a port of it, has its address by nature.
+        let is_of_own =
+            |link: &Link| own.iter().any(|own| link.index == *own || rests_on(link, *own, links));
+        let twin = links.iter().find(|link| link.hardware == mac && !is_of_own(link));
         match twin {
             Some(twin) => Err(Error::Failed(format!(
                 "{} of this host has {} already; two cards with one address confuse every switch, so give another mac",
@@ -122,7 +123,7 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
 /// What is found before anything is changed needs no undoing, and what belongs to others must not be undone.
 fn refuse_before_anything(wanted: &Wanted, card: &Link, net: &Net, cx: &Cx<'_>) -> Result<()> {
     let links = net.links()?;
-    wanted.refuse_twins(card, &links)?;
+    wanted.refuse_twins(card, &links, cx)?;
     if let Some(macvlan) = &wanted.macvlan {
         return macvlan.refuse_foreign(net, cx);
     }
@@ -213,7 +214,8 @@ pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
         let missing = missing.join(", ");
         return Err(Error::Failed(format!("{} has {} without {missing}", link.name, wanted.mac)));
     }
-    if let (true, Some(fault)) = (wanted.check_link, link.fault()) {
+    // start sets it up, whoever cares about its cable.
+    if let Some(fault) = link.fault().filter(|_| wanted.check_link || !link.up) {
         return Err(Error::Failed(format!("{} has {}, but {fault}", link.name, wanted.mac)));
     }
     refresh(wanted, &link, &net, cx);
