@@ -143,6 +143,12 @@ fn settings_are_never_weakened() {
     assert_eq!(value("eth1/arp_announce"), "2\n");
     call.run("stop").code(0);
     assert_as_before(&host, &before, "cautious settings");
+    // 3 is greater than 1, and answers for the addresses of other interfaces.
+    host.sh("sysctl -qw net.ipv4.conf.eth0.arp_ignore=3");
+    call.run("start").code(0);
+    assert_eq!(value("eth0/arp_ignore"), "1\n");
+    call.run("stop").code(0);
+    assert_eq!(value("eth0/arp_ignore"), "3\n");
     // What the administrator changed meanwhile is newer than what start found.
     call.run("start").code(0);
     host.sh("sysctl -qw net.ipv4.conf.eth1.arp_ignore=3");
