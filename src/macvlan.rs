@@ -1,8 +1,9 @@
 //! A macvlan device that an action makes, and knows again.
 //!
 //! Its alias (`ip link set alias`) says whose it is. The kernel takes no alias in the moment of making, so that a file
-//! tells beforehand what is about to be made: a device that a killed start left without an alias is known by it. What
-//! has neither is somebody else's, whatever its name.
+//! tells beforehand what is about to be made: a device that a killed start left without an alias is known by it.
+//! Afterwards the file has the device's number, by which it is known if somebody gives it another alias. What has
+//! neither is somebody else's, whatever its name.
 
 #![forbid(unsafe_code)]
 
@@ -88,21 +89,24 @@ impl Macvlan {
     }
 
     /// Whether this very device was made for this very purpose.
-    fn is_ours(&self, link: &Link, cx: &Cx<'_>) -> bool {
+    #[must_use]
+    pub fn is_ours(&self, link: &Link, cx: &Cx<'_>) -> bool {
         if link.macvlan.is_none() {
             return false;
         }
-        match &link.alias {
-            Some(alias) => *alias == self.marker,
-            None => self.is_announced(link, cx) || self.is_predecessors(link),
+        if link.alias.as_ref() == Some(&self.marker) {
+            return true;
         }
+        let written = self.record(cx).read().ok().flatten().unwrap_or_default();
+        written == self.made(link)
+            || link.alias.is_none()
+                && (self.is_announced(link, &written) || self.is_predecessors(link))
     }
 
     /// A start was killed before it could set the alias.
-    fn is_announced(&self, link: &Link, cx: &Cx<'_>) -> bool {
-        let intent = self.intent(cx).read().ok().flatten().unwrap_or_default();
+    fn is_announced(&self, link: &Link, written: &str) -> bool {
         link.name == self.name
-            && link.parent.is_some_and(|parent| intent == self.written(parent))
+            && link.parent.is_some_and(|parent| written == self.intent(parent))
             && self.mac.is_none_or(|mac| link.hardware == mac)
     }
 
@@ -146,9 +150,11 @@ impl Macvlan {
     /// # Errors
     /// The kernel refused; nothing is left then.
     pub fn make(&self, parent: &Link, net: &Net, cx: &Cx<'_>) -> Result<Link> {
-        self.intent(cx).write(&self.written(parent.index))?;
+        let record = self.record(cx);
+        record.write(&self.intent(parent.index))?;
         let made = net.make_macvlan(&self.name, parent, self.mac, self.mode)?;
-        match net.set_alias(&made, &self.marker) {
+        let marked = net.set_alias(&made, &self.marker);
+        match marked.and_then(|()| record.write(&self.made(&made))) {
             Ok(()) => Ok(made),
             Err(error) => Err(error.and(net.delete(&made).err().into_iter().collect())),
         }
@@ -172,15 +178,21 @@ impl Macvlan {
         if let Some(file) = &self.predecessor {
             file.remove()?;
         }
-        self.intent(cx).remove()
+        self.record(cx).remove()
     }
 
-    fn intent(&self, cx: &Cx<'_>) -> StateFile {
+    fn record(&self, cx: &Cx<'_>) -> StateFile {
         cx.state.file(&format!("macvlan-{}-{}", namespace::identity(), self.name))
     }
 
-    fn written(&self, parent: u32) -> String {
-        format!("{parent} {}\n", self.marker)
+    /// What the file says while it is being made.
+    fn intent(&self, parent: u32) -> String {
+        format!("on {parent}: {}\n", self.marker)
+    }
+
+    /// What the file says once it is there.
+    fn made(&self, link: &Link) -> String {
+        format!("number {}: {}\n", link.index, self.marker)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::host::net::Net;
 use crate::host::packet::PacketSocket;
 use crate::{trace_answer, trace_ask};
 
-/// How many addresses of the suspect are asked for.
+/// How many addresses are asked for that only the neighbour tables have at the suspect.
 const MOST: usize = 16;
 
 /// Who has what is about to be taken.
@@ -76,12 +76,9 @@ pub(super) fn refuse(
 fn addresses(wanted: &Wanted, net: &Net) -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = wanted.addresses.iter().map(|address| address.ip).collect();
     found.push(IpAddr::V6(ndisc::link_local(wanted.mac.octets())));
-    for known in net.known_at(wanted.mac.octets()).unwrap_or_default() {
-        if !found.contains(&known) {
-            found.push(known);
-        }
-    }
-    found.truncate(MOST);
+    let mut known = net.known_at(wanted.mac.octets()).unwrap_or_default();
+    known.retain(|ip| !found.contains(ip));
+    found.extend(known.into_iter().take(MOST));
     found
 }
 

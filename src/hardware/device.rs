@@ -9,9 +9,11 @@ use crate::error::{Error, Result};
 use crate::host::arp::{self, Mac};
 use crate::host::hardware::Outage;
 use crate::host::link::{Link, PortOf};
+use crate::host::namespace;
 use crate::host::net::Net;
 use crate::param::Value;
 use crate::param::values::UnicastMac;
+use crate::state::Lock;
 
 /// Another resource has the card.
 ///
@@ -73,9 +75,13 @@ pub(super) fn take(wanted: &Wanted, mut card: Link, net: &Net, cx: &Cx<'_>) -> R
     if !there {
         asked_with = conflict::refuse(wanted, &card, net, cx)?;
         net.set_hardware_address(&card, mac, Outage::Refused)?;
-        card.hardware = mac.to_vec();
-        // Where it had to be down for a moment.
-        await_carrier(wanted, &mut card, net)?;
+        // Some drivers begin anew with a new address, or had to be down for a moment; the link is gone for as long.
+        let had_carrier = card.carrier;
+        card =
+            net.link(card.index)?.ok_or_else(|| Error::Failed(format!("{} is gone", card.name)))?;
+        if had_carrier {
+            await_carrier(wanted, &mut card, net)?;
+        }
     }
     Ok(Taken { link: card, fresh: !there, asked_with })
 }
@@ -109,8 +115,7 @@ pub(super) fn look(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Result<Option<Lin
     if named.is_some() {
         return Ok(named);
     }
-    let taken = ours(wanted, cx, net)?;
-    match taken.filter(|link| link.hardware == mac) {
+    match noted(wanted, net, cx)?.into_iter().find(|link| link.hardware == mac) {
         Some(link) => Err(Error::Failed(format!(
             "{} is on {} instead of {}",
             wanted.mac, link.name, wanted.nic
@@ -119,38 +124,54 @@ pub(super) fn look(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Result<Option<Lin
     }
 }
 
-/// The card on which the ledger says that the address was taken. There may be entries of cards that are gone.
-fn ours(wanted: &Wanted, cx: &Cx<'_>, net: &Net) -> Result<Option<Link>> {
+/// The cards of which the ledger says that they were to take the address: more than one, if a start was killed and the
+/// next one was given another card. There may be entries of cards that are gone.
+fn noted(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Result<Vec<Link>> {
     let holder = wanted.holder();
+    let mut cards = Vec::new();
     for entry in ledger::entries(cx) {
-        if entry.what == ADDRESS
-            && entry.is_held_by(&holder)
-            && let Some(link) = net.link(entry.index)?
-        {
-            return Ok(Some(link));
+        if entry.what == ADDRESS && entry.is_held_by(&holder) {
+            cards.extend(net.link(entry.index)?);
         }
     }
-    Ok(None)
+    Ok(cards)
 }
 
-/// Gives the card the address back that it had, and its state.
+/// Lets one resource at a time change a card. Another one would store what it finds meanwhile as the card's own address,
+/// and restore it. The locks are taken in the order of the cards' numbers, so that no two wait for each other.
+///
+/// # Errors
+/// Somebody else had one until the deadline.
+pub(super) fn lock_cards(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Result<Vec<Option<Lock>>> {
+    let named = net.link_named(wanted.nic.as_str())?;
+    let mut cards: Vec<u32> =
+        noted(wanted, net, cx)?.iter().chain(&named).map(|card| card.index).collect();
+    cards.sort_unstable();
+    cards.dedup();
+    let lock = |card| format!("card-{}-{card}", namespace::identity());
+    cards.into_iter().map(|card| cx.state.lock(&lock(card), &cx.deadline)).collect()
+}
+
+/// Gives the card the address back that it had, and its state: each card that was noted, and the named one if it has the
+/// address all the same.
 ///
 /// # Errors
 /// The driver refused.
 pub(super) fn give_back(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Result<()> {
     let holder = wanted.holder();
     let mut ledger = Ledger::open(cx)?;
-    let card = match ours(wanted, cx, net)? {
-        Some(card) => Some(card),
-        None => {
-            net.link_named(wanted.nic.as_str())?.filter(|link| link.hardware == wanted.mac.octets())
-        }
-    };
-    if let Some(card) = card {
+    let mut cards = noted(wanted, net, cx)?;
+    let named = net.link_named(wanted.nic.as_str())?;
+    cards.extend(named.filter(|link| {
+        link.hardware == wanted.mac.octets() && cards.iter().all(|card| card.index != link.index)
+    }));
+    let mut errors = Vec::new();
+    for card in cards {
         let noted = ledger.held(&holder, card.index, ADDRESS);
         let was_up = ledger.held(&holder, card.index, STATE).map(|entry| entry.before == UP);
-        restore(wanted, noted.as_ref(), was_up, &card, net, cx)?;
+        errors.extend(restore(wanted, noted.as_ref(), was_up, &card, net, cx).err());
     }
+    Error::all(errors)?;
     ledger.forget_device(&holder)
 }
 

@@ -192,13 +192,22 @@ impl Ledger {
     }
 }
 
-/// Sets a kernel parameter of an interface for `holder`, unless it has a greater value, which is a more cautious one. One that
-/// the kernel does not have needs no setting.
-pub(super) fn tune(link: &Link, what: &str, value: &str, holder: &str, cx: &Cx<'_>) -> Result<()> {
+/// A kernel parameter of an interface and how it is to be.
+pub(super) struct Setting {
+    /// Such as `ipv4/arp_ignore`.
+    pub what: &'static str,
+    /// What it is set to.
+    pub value: &'static str,
+    /// The values that do as well, or are more cautious, and stay.
+    pub suffices: &'static [&'static str],
+}
+
+/// Sets a kernel parameter of an interface for `holder`. One that the kernel does not have needs no setting.
+pub(super) fn tune(link: &Link, setting: &Setting, holder: &str, cx: &Cx<'_>) -> Result<()> {
     let mut ledger = Ledger::open(cx)?;
+    let Setting { what, value, suffices } = *setting;
     let Some(before) = sysctl::read(&key(what, &link.name)) else { return Ok(()) };
-    let number = |text: &str| text.parse::<u32>().unwrap_or(0);
-    let suffices = number(&before) >= number(value);
+    let suffices = suffices.contains(&before.as_str());
     if suffices && ledger.find(link.index, what).is_none() {
         return Ok(());
     }

@@ -23,6 +23,7 @@ use crate::host::net::Net;
 use crate::host::packet::PacketSocket;
 use crate::macvlan::{Macvlan, refuse_ports};
 use crate::param::values::{InterfaceName, UnicastMac};
+use crate::state::Lock;
 use crate::vip::{self, Announce};
 
 pub use ledger::{release, set_up};
@@ -72,17 +73,18 @@ impl Wanted {
     ///
     /// # Errors
     /// There is one.
-    fn refuse_twins(&self, card: &Link, links: &[Link]) -> Result<()> {
+    fn refuse_twins(&self, card: &Link, links: &[Link], cx: &Cx<'_>) -> Result<()> {
         let mac = self.mac.octets();
-        let marker = self.macvlan.as_ref().map(|macvlan| &macvlan.marker);
-        let twin = links.iter().find(|link| {
-            let own =
-                link.macvlan.is_some() && link.alias.is_some() && link.alias.as_ref() == marker;
-            // What is on the card, or is a port of it, has its address by nature.
-            let of_card = self.macvlan.is_none()
-                && (link.index == card.index || rests_on(link, card.index, links));
-            link.hardware == mac && !own && !of_card
-        });
+        let is_own = |link: &Link| match &self.macvlan {
+            Some(macvlan) => macvlan.is_ours(link, cx),
+            None => link.index == card.index,
+        };
+        let own: Vec<u32> =
+            links.iter().filter(|link| is_own(link)).map(|link| link.index).collect();
+        // What is on it, or is a port of it, has its address by nature.
+        let is_of_own =
+            |link: &Link| own.iter().any(|own| link.index == *own || rests_on(link, *own, links));
+        let twin = links.iter().find(|link| link.hardware == mac && !is_of_own(link));
         match twin {
             Some(twin) => Err(Error::Failed(format!(
                 "{} of this host has {} already; two cards with one address confuse every switch, so give another mac",
@@ -107,7 +109,7 @@ fn rests_on(link: &Link, index: u32, links: &[Link]) -> bool {
 /// The card cannot have it, another host has it, or the kernel refused.
 pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     let net = Net::open(cx.deadline)?;
-    let _lock = cx.state.lock(&lock_name(wanted), &cx.deadline)?;
+    let _locks = locks(wanted, &net, cx)?;
     let card = wanted.card(&net)?;
     refuse_before_anything(wanted, &card, &net, cx)?;
     match take(wanted, card, &net, cx) {
@@ -121,7 +123,7 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
 /// What is found before anything is changed needs no undoing, and what belongs to others must not be undone.
 fn refuse_before_anything(wanted: &Wanted, card: &Link, net: &Net, cx: &Cx<'_>) -> Result<()> {
     let links = net.links()?;
-    wanted.refuse_twins(card, &links)?;
+    wanted.refuse_twins(card, &links, cx)?;
     if let Some(macvlan) = &wanted.macvlan {
         return macvlan.refuse_foreign(net, cx);
     }
@@ -165,7 +167,7 @@ fn take(wanted: &Wanted, card: Link, net: &Net, cx: &Cx<'_>) -> Result<Option<Re
 /// Something of it is left.
 pub fn stop(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     let net = Net::open(cx.deadline)?;
-    let _lock = cx.state.lock(&lock_name(wanted), &cx.deadline)?;
+    let _locks = locks(wanted, &net, cx)?;
     Error::all(undo(wanted, &net, cx))
 }
 
@@ -212,7 +214,8 @@ pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
         let missing = missing.join(", ");
         return Err(Error::Failed(format!("{} has {} without {missing}", link.name, wanted.mac)));
     }
-    if let (true, Some(fault)) = (wanted.check_link, link.fault()) {
+    // start sets it up, whoever cares about its cable.
+    if let Some(fault) = link.fault().filter(|_| wanted.check_link || !link.up) {
         return Err(Error::Failed(format!("{} has {}, but {fault}", link.name, wanted.mac)));
     }
     refresh(wanted, &link, &net, cx);
@@ -229,8 +232,13 @@ pub fn validate(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     refuse_before_anything(wanted, &card, &net, cx)
 }
 
-fn lock_name(wanted: &Wanted) -> String {
-    format!("hardware-{}", wanted.mac)
+/// One action at a time on an address, and on each card that it may change.
+fn locks(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Result<Vec<Option<Lock>>> {
+    let mut locks = vec![cx.state.lock(&format!("hardware-{}", wanted.mac), &cx.deadline)?];
+    if wanted.macvlan.is_none() {
+        locks.extend(device::lock_cards(wanted, net, cx)?);
+    }
+    Ok(locks)
 }
 
 /// Waits for the carrier of an interface that may have been set up just now.

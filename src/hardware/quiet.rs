@@ -8,19 +8,21 @@
 
 use std::net::IpAddr;
 
-use super::{Wanted, ledger};
+use super::Wanted;
+use super::ledger::{self, Setting};
 use crate::agent::Cx;
 use crate::error::Result;
 use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::host::sysctl;
 
-/// Answer only for addresses of the interface that is asked.
-const ANSWER_FOR_OWN: (&str, &str) = ("ipv4/arp_ignore", "1");
+/// Answer only for addresses of the interface that is asked. 2 and 8 answer less still; 3 answers for other interfaces'.
+const ANSWER_FOR_OWN: Setting =
+    Setting { what: "ipv4/arp_ignore", value: "1", suffices: &["1", "2", "8"] };
 /// Ask only in the name of addresses of the interface that asks.
-const ASK_AS_OWN: (&str, &str) = ("ipv4/arp_announce", "2");
+const ASK_AS_OWN: Setting = Setting { what: "ipv4/arp_announce", value: "2", suffices: &["2"] };
 /// Take packets whose answer would leave through another card of the same network (RFC 3704, 2.4, "loose").
-const TAKE_FROM_BESIDE: (&str, &str) = ("ipv4/rp_filter", "2");
+const TAKE_FROM_BESIDE: Setting = Setting { what: "ipv4/rp_filter", value: "2", suffices: &["2"] };
 
 /// Sets what is needed on `link`, which has the address, and on cards in the same networks.
 ///
@@ -29,13 +31,12 @@ const TAKE_FROM_BESIDE: (&str, &str) = ("ipv4/rp_filter", "2");
 pub(super) fn keep(wanted: &Wanted, link: &Link, net: &Net, cx: &Cx<'_>) -> Result<()> {
     let holder = wanted.holder();
     for one in std::iter::once(link.clone()).chain(beside(wanted, link, net)?) {
-        for (what, value) in [ANSWER_FOR_OWN, ASK_AS_OWN] {
-            ledger::tune(&one, what, value, &holder, cx)?;
+        for setting in [&ANSWER_FOR_OWN, &ASK_AS_OWN] {
+            ledger::tune(&one, setting, &holder, cx)?;
         }
     }
     if is_strict(link) {
-        let (what, value) = TAKE_FROM_BESIDE;
-        ledger::tune(link, what, value, &holder, cx)?;
+        ledger::tune(link, &TAKE_FROM_BESIDE, &holder, cx)?;
     }
     Ok(())
 }

@@ -21,22 +21,27 @@ pub(super) fn take(
     net: &Net,
     cx: &Cx<'_>,
 ) -> Result<Taken> {
+    let mut card = card.clone();
+    ledger::set_up(&card, &wanted.holder(), net, cx)?;
+    await_carrier(wanted, &mut card, net)?;
     if let Found::Ours(link, differences) = macvlan.find(net, cx)? {
         if link.up && differences.is_empty() {
             let mut link = link;
-            await_carrier(wanted, &mut link, net)?;
+            if card.carrier {
+                await_carrier(wanted, &mut link, net)?;
+            }
             return Ok(Taken { link, fresh: false, asked_with: None });
         }
         macvlan.remove(net, cx)?;
     }
-    let mut card = card.clone();
-    ledger::set_up(&card, &wanted.holder(), net, cx)?;
-    await_carrier(wanted, &mut card, net)?;
     let asked_with = conflict::refuse(wanted, &card, net, cx)?;
     let mut link = macvlan.make(&card, net, cx)?;
     ignore_advertisements(&link, cx);
     net.set_up(&link)?;
-    await_carrier(wanted, &mut link, net)?;
+    // Without that of its card it has none.
+    if card.carrier {
+        await_carrier(wanted, &mut link, net)?;
+    }
     Ok(Taken { link, fresh: true, asked_with })
 }
 

@@ -29,6 +29,41 @@ fn two_callers_at_once_agree_with_the_kernel() {
     assert_as_before(&host, &before, "after all");
 }
 
+/// One of two resources gets the card, and the other one is told. Whoever is slower never takes the address of the faster
+/// one for the card's own.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn two_resources_that_want_the_same_card_at_once() {
+    let host = host_with_a_spare_card();
+    let before = settled(&host);
+    let first = identity(&host, "device");
+    let second = first.clone().param("mac", "02:00:00:00:00:02");
+    for round in 0..24 {
+        let leaves = round % 2 == 0;
+        if leaves {
+            second.run("start").code(0);
+        }
+        let action = if leaves { "stop" } else { "start" };
+        let mut children =
+            [first.command("start"), second.command(action)].map(|mut call| call.spawn().unwrap());
+        let codes = children.each_mut().map(|child| child.wait().unwrap().code());
+        let monitors = [&first, &second].map(|call| call.run("monitor").code);
+        let expected = if leaves { [codes[0], Some(1)] } else { codes };
+        let expected = expected.map(|code| if code == Some(0) { Some(0) } else { Some(7) });
+        assert_eq!(monitors, expected, "round {round}: {action} beside start: {codes:?}");
+        if leaves {
+            assert_eq!(codes[1], Some(0), "round {round}");
+        } else {
+            assert!(codes.contains(&Some(0)) && codes.contains(&Some(1)), "{codes:?}");
+        }
+        first.run("stop").code(0);
+        second.run("stop").code(0);
+        assert_eq!(host.mac("", "eth1"), OWN, "round {round}");
+    }
+    assert!(host.log().contains("for another resource already"), "{}", host.log());
+    assert_as_before(&host, &before, "after all");
+}
+
 /// Without privileges a monitor tells the truth, start says what is missing, and stop never says "stopped".
 #[test]
 #[ignore = "needs root: tests/run netns"]
@@ -108,6 +143,12 @@ fn settings_are_never_weakened() {
     assert_eq!(value("eth1/arp_announce"), "2\n");
     call.run("stop").code(0);
     assert_as_before(&host, &before, "cautious settings");
+    // 3 is greater than 1, and answers for the addresses of other interfaces.
+    host.sh("sysctl -qw net.ipv4.conf.eth0.arp_ignore=3");
+    call.run("start").code(0);
+    assert_eq!(value("eth0/arp_ignore"), "1\n");
+    call.run("stop").code(0);
+    assert_eq!(value("eth0/arp_ignore"), "3\n");
     // What the administrator changed meanwhile is newer than what start found.
     call.run("start").code(0);
     host.sh("sysctl -qw net.ipv4.conf.eth1.arp_ignore=3");

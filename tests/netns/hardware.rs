@@ -312,6 +312,29 @@ fn cards_that_cannot_have_it_are_refused_with_a_reason() {
     assert_as_before(&host, &before, "after refusals");
 }
 
+/// A start was killed before it changed its card, and the next one was given another. What is noted of the first does not
+/// hide the second.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn every_card_that_was_noted_gets_its_own_back() {
+    let host = host_with_a_spare_card();
+    host.sh("ip link add eth2 address 02:00:00:00:00:bb type veth peer name eth2 netns far
+         ip -n far link set eth2 up; ip link set eth2 up");
+    let before = settled(&host);
+    let first = identity(&host, "device");
+    let second = first.clone().param("nic", "eth2");
+    first.run("start").code(0);
+    host.sh(&format!("ip link set eth1 address {OWN}"));
+    second.run("start").code(0);
+    first.run("monitor").code(1).because(&["on eth2 instead of eth1"]);
+    second.run("monitor").code(0);
+    second.run("stop").code(0);
+    second.run("monitor").code(7);
+    assert_eq!(host.mac("", "eth1"), OWN);
+    assert_eq!(host.mac("", "eth2"), "02:00:00:00:00:bb");
+    assert_as_before(&host, &before, "both cards");
+}
+
 /// One card has one address.
 #[test]
 #[ignore = "needs root: tests/run netns"]

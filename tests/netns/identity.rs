@@ -151,6 +151,9 @@ fn other_cards_of_this_host() {
         .run("monitor")
         .code(1)
         .because(&["eth1 has no link"]);
+    // That nobody cares about the cable does not mean that the card may be off.
+    host.sh("ip link set eth1 down");
+    call.run("monitor").code(1).because(&["eth1 is administratively down"]);
     call.run("stop").code(0);
     assert_eq!(host.mac("", "eth1"), OWN);
     identity(&host, "device").run("start").code(1).because(&["eth1 has no link"]);
@@ -248,6 +251,60 @@ fn a_virtual_card_of_somebody_else_is_never_touched() {
         assert_as_before(&host, &before, make);
         host.sh("ip link del vmac-000001");
     }
+}
+
+/// The alias is there for people to read, and can be changed by them. It is ours all the same.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_virtual_card_whose_alias_somebody_changed_is_still_ours() {
+    let host = host_with_a_spare_card();
+    let before = settled(&host);
+    let call = identity(&host, "macvlan").param("ip", "192.0.2.10/24");
+    for alias in ["uplink of the web", ""] {
+        call.run("start").code(0);
+        host.sh(&format!("ip link set vmac-000001 alias '{alias}'"));
+        call.run("monitor").code(0);
+        call.run("start").code(0);
+        host.sh("ip link set vmac-000001 down; ip link set vmac-000001 name x; ip link set x up");
+        call.run("monitor").code(1).because(&["name is x instead of vmac-000001"]);
+        call.run("stop").code(0);
+        call.run("monitor").code(7);
+        assert_as_before(&host, &before, alias);
+    }
+}
+
+/// start is tried again where a start was killed between two system calls, and where the card below was set down.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn start_makes_good_what_became_of_a_virtual_card() {
+    let host = host_with_a_spare_card();
+    let before = settled(&host);
+    let call = identity(&host, "macvlan");
+    let file = host.path("calls");
+    call.run_behind(&["strace", "-e", "sendto", "-o", file.to_str().unwrap()], "start").code(0);
+    let calls = std::fs::read_to_string(&file).unwrap();
+    call.run("stop").code(0);
+    let makes =
+        calls.lines().position(|line| line.contains("macvlan") && line.contains("NLM_F_EXCL"));
+    let makes = makes.expect("it makes the device") + 1;
+    // It looks for what it made, and gives it the alias.
+    for (ordinal, has_alias) in [(makes + 1, false), (makes + 2, false), (makes + 3, true)] {
+        let inject = format!("inject=sendto:signal=KILL:when={ordinal}");
+        let _ = call.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], "start").code;
+        let shown = host.sh("ip -d link show vmac-000001");
+        assert_eq!(shown.contains("alias"), has_alias, "{inject}: {shown}");
+        call.run("start").code(0);
+        call.run("monitor").code(0);
+        call.run("stop").code(0);
+        assert_as_before(&host, &before, &inject);
+    }
+
+    call.run("start").code(0);
+    host.sh("ip link set eth1 down");
+    call.run("monitor").code(1).because(&["vmac-000001 has no link"]);
+    call.run("start").code(0);
+    call.run("monitor").code(0);
+    call.run("stop").code(0);
 }
 
 /// Both identities on one node, as after a takeover; the settings last until the last one goes.

@@ -68,6 +68,13 @@ fn an_interface_of_somebody_else_is_never_touched() {
         call.run("start").code(0);
         call.run("stop").code(0);
     }
+    // One that takes the place of ours.
+    let call = macvlan(&host);
+    call.run("start").code(0);
+    host.sh("ip link del mv0; ip link add link eth1 name mv0 type macvlan mode bridge");
+    call.run("monitor").code(7);
+    call.run("stop").code(0);
+    assert!(is_there(&host));
 }
 
 /// Whatever became of it, stop removes it: by its alias, without any file.
@@ -75,7 +82,8 @@ fn an_interface_of_somebody_else_is_never_touched() {
 #[ignore = "needs root: tests/run netns"]
 fn stop_removes_what_is_ours_whatever_became_of_it() {
     let host = host_with_a_spare_card();
-    let spoilt: [(&str, Option<&[&str]>); 6] = [
+    let spoilt: [(&str, Option<&[&str]>); 7] = [
+        ("ip link set mv0 alias 'uplink of the web'", None),
         ("ip link set mv0 down", Some(&["mv0 is administratively down"])),
         (
             "ip link set mv0 address 02:00:00:00:00:66",

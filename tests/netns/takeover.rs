@@ -29,6 +29,11 @@ impl Lan {
         }
         host.sh("ip -n a addr add 192.0.2.1/24 dev eth0; ip -n b addr add 192.0.2.2/24 dev eth0
              ip -n c addr add 192.0.2.50/24 dev eth0");
+        // The operational states follow later, and are compared.
+        host.await_that("all cards to be up", || {
+            let states = host.sh("for n in a b c; do ip -n $n -br link show type veth; done");
+            states.lines().count() == 5 && states.lines().all(|line| line.contains(" UP "))
+        });
         let call = host.agent("MACaddr").param("nic", "eth1").param("mac", MAC).param("mode", mode);
         let call = call.param("ip", "192.0.2.10/24");
         Self { host, call }
