@@ -4,7 +4,7 @@
 
 use super::memory::Memory;
 use super::standing::{self, Standing};
-use super::{Wanted, rules};
+use super::{Wanted, restore, rules};
 use crate::agent::{Cx, Status};
 use crate::error::{Error, Result};
 use crate::host::net::Net;
@@ -61,7 +61,7 @@ pub(super) fn runs(
     }
 }
 
-/// Routes to the destination that have the source, whoever gave it to them, but for another resource.
+/// Routes to the destination that have the source, whoever gave it to them, but for another resource and the kernel.
 pub(super) fn with_source(
     wanted: &Wanted,
     table: u32,
@@ -73,13 +73,20 @@ pub(super) fn with_source(
         let Some(link) = net.link_named(nic.as_str())? else { return Ok(Vec::new()) };
         index = Some(link.index);
     }
-    net.exact_routes(wanted.ip, table, &[wanted.destination.prefix], |route| {
+    let found = net.exact_routes(wanted.ip, table, &[wanted.destination.prefix], |route| {
         route.source() == Some(wanted.ip)
             && route.network() == wanted.destination
             && wanted.metric.is_none_or(|metric| route.identity().metric == metric)
             && index.is_none_or(|index| route.links().any(|link| link == index))
             && Memory::of_others(route, wanted, cx).is_none()
-    })
+    })?;
+    let mut given = Vec::new();
+    for route in found {
+        if !restore::is_the_kernels(&route, wanted.ip, net)? {
+            given.push(route);
+        }
+    }
+    Ok(given)
 }
 
 /// Only in the main table does the kernel delete IPv4 routes with the source that they have; and a changed route to the

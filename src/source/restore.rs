@@ -143,6 +143,9 @@ impl Restoration<'_> {
         target: &ExactRoute,
         like: &[ExactRoute],
     ) -> Result<bool> {
+        if target == route {
+            return Ok(false);
+        }
         if self.is_to_itself(route) && !self.here {
             return self.settle(route, Fallback::Nothing, like);
         }
@@ -227,26 +230,12 @@ impl Restoration<'_> {
         let (KERNEL, IpAddr::V4(_), Some(index)) = (route.protocol(), self.ip, index) else {
             return Ok(Fallback::Route(without));
         };
-        Ok(match self.first_address(route.network(), index)? {
+        Ok(match first_address(route.network(), index, self.net)? {
             Some(first) if first == self.ip => Fallback::Itself,
             Some(first) => Fallback::Route(route.with_source(Some(first))),
             None if route.is_on_link() => Fallback::Nothing,
             None => Fallback::Route(without),
         })
-    }
-
-    /// The address of an interface that the kernel gives to the route to their subnet.
-    fn first_address(&self, network: Network, index: u32) -> Result<Option<IpAddr>> {
-        let addresses = self.net.addresses(self.ip, Some(index))?;
-        let own =
-            addresses.iter().find(|address| address.ip == network.ip).map(|address| address.prefix);
-        let prefix = own.unwrap_or(network.prefix);
-        let first = addresses.iter().find(|address| {
-            !address.is_secondary()
-                && address.prefix == prefix
-                && address.subnet_contains(network.ip)
-        });
-        Ok(first.map(|address| address.ip))
     }
 
     /// Adds a route that the kernel deleted when it deleted our address.
@@ -284,4 +273,24 @@ impl Restoration<'_> {
             _ => Err(refusal.doing(&format!("put back {words}"))),
         }
     }
+}
+
+/// Whether the kernel itself gave the route the source `ip`: then it is nobody's work, and nobody can take it away.
+pub(super) fn is_the_kernels(route: &ExactRoute, ip: IpAddr, net: &Net) -> Result<bool> {
+    let (KERNEL, IpAddr::V4(_), Some(index)) = (route.protocol(), ip, route.links().next()) else {
+        return Ok(false);
+    };
+    Ok(first_address(route.network(), index, net)? == Some(ip))
+}
+
+/// The address of an interface that the kernel gives to the route to their subnet.
+fn first_address(network: Network, index: u32, net: &Net) -> Result<Option<IpAddr>> {
+    let addresses = net.addresses(network.ip, Some(index))?;
+    let own =
+        addresses.iter().find(|address| address.ip == network.ip).map(|address| address.prefix);
+    let prefix = own.unwrap_or(network.prefix);
+    let first = addresses.iter().find(|address| {
+        !address.is_secondary() && address.prefix == prefix && address.subnet_contains(network.ip)
+    });
+    Ok(first.map(|address| address.ip))
 }
