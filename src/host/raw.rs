@@ -242,6 +242,8 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+    use rtnetlink::sys::protocols::NETLINK_ROUTE;
 
     use super::*;
 
@@ -288,6 +290,28 @@ mod tests {
             payload.extend([0; 16]);
             let refused = read(&plain(kind, 0, &payload)).0.unwrap_err();
             assert_eq!(refused.errno(), Some(Errno::EPERM));
+        }
+    }
+
+    /// Two questions at once of which each is refused: what was not read of that answer is no part of the next one.
+    #[test]
+    fn what_is_left_of_a_refused_batch_is_not_the_next_answer() {
+        const GET_LINK: u16 = 18;
+        // `struct ifinfomsg` of one interface.
+        let question = |index: i32| {
+            let fixed = [&[0; 4][..], &index.to_ne_bytes(), &[0; 8]].concat();
+            message(GET_LINK, NLM_F_REQUEST | NLM_F_ACK, &fixed, &Attributes::new())
+        };
+        let deadline = Deadline::after(std::time::Duration::from_secs(10));
+        let channel = Channel::open(NETLINK_ROUTE, deadline).unwrap();
+        let nowhere = question(i32::MAX);
+        for _ in 0..3 {
+            let batch = [&nowhere[..], &nowhere, &nowhere].concat();
+            let refused = channel.ask("test", &batch, &mut |_| {}).unwrap_err();
+            assert_eq!(refused.errno(), Some(Errno::ENODEV));
+            let mut found = 0;
+            channel.ask("test", &question(1), &mut |_| found += 1).unwrap();
+            assert_eq!(found, 1);
         }
     }
 

@@ -287,6 +287,14 @@ fn what_others_do_to_the_rules_is_noticed() {
     host.sh("nft delete chain inet ocfbox_portblock output");
     single.run("stop").code(0);
     assert_eq!(ruleset(&host), "");
+    // Somebody made another one in its place: more than one command of the batch that would end the table is refused.
+    single.run("start").code(0);
+    host.sh(
+        "nft delete chain inet ocfbox_portblock output; nft add chain inet ocfbox_portblock output",
+    );
+    single.run("stop").code(0);
+    assert!(!ruleset(&host).contains("8080"), "{}", ruleset(&host));
+    host.sh("nft flush ruleset");
     // A table of that name which is not as ours is: it stays, and so does what a stop answers.
     host.sh("echo 'table inet ocfbox_portblock {
          chain input { type filter hook input priority 0\n }
