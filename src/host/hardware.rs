@@ -112,7 +112,8 @@ impl Net {
         Ok(carried)
     }
 
-    /// The addresses of an interface that mean something beyond its link.
+    /// The addresses of an interface that mean something beyond its link, and that somebody gave to it: those that the
+    /// kernel made of a router's advertisement come by themselves, and come back.
     ///
     /// # Errors
     /// The kernel could not tell.
@@ -120,7 +121,11 @@ impl Net {
         let mut found = Vec::new();
         for any in FAMILIES {
             let addresses = self.addresses(any, Some(link.index))?;
-            found.extend(addresses.into_iter().filter(|address| !is_link_local(address.ip)));
+            found.extend(
+                addresses
+                    .into_iter()
+                    .filter(|address| !is_link_local(address.ip) && !is_advertised(address)),
+            );
         }
         Ok(found)
     }
@@ -174,6 +179,15 @@ impl Carried {
             None => format!("{} route(s) through it", self.routes.len()),
         }
     }
+}
+
+/// Whether the kernel made it of a router's advertisement: for as long as that says, or a random one beside such a one
+/// (RFC 4862, RFC 8981).
+fn is_advertised(address: &Address) -> bool {
+    let kinds = AddressFlags::Managetempaddr | AddressFlags::Secondary;
+    address.ip.is_ipv6()
+        && address.flags.intersects(kinds)
+        && !address.flags.contains(AddressFlags::Permanent)
 }
 
 fn leads_through(route: &RouteMessage, index: u32) -> bool {

@@ -9,8 +9,8 @@ use super::archive::Archive;
 use super::kernel::{Kernel, at};
 
 /// What the cases make links of, and how the guest has them; what they depend on comes along.
-const MODULES: [&str; 8] =
-    ["veth", "bridge", "bonding", "8021q", "dummy", "macvlan", "ipvlan", "vrf"];
+const MODULES: [&str; 9] =
+    ["veth", "bridge", "bonding", "8021q", "dummy", "macvlan", "ipvlan", "vrf", "ne2k_pci"];
 
 /// Programs of this machine that are the oracle in the guest.
 const PROGRAMS: [&str; 3] = ["ip", "bridge", "tcpdump"];

@@ -166,6 +166,9 @@ fn machine(kernel: &Path, initramfs: &Path, console: &Path) -> Command {
     command.args(["-append", "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off"]);
     command.arg("-serial").arg(format!("file:{}", console.display()));
     command.args(["-serial", "stdio"]);
+    // A card whose driver changes addresses only while it is down. Its cable leads to a router of qemu.
+    command.args(["-netdev", "user,id=cable,restrict=on"]);
+    command.args(["-device", "ne2k_pci,netdev=cable,romfile="]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }

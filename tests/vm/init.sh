@@ -16,6 +16,9 @@ while read -r module; do
 done </modules/order
 stty -F /dev/ttyS1 raw -echo 115200
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
+# By which a case gets at the machine's card.
+touch /machine
+mount --bind /proc/self/ns/net /machine
 printf '\001ready\n'
 while read -r name; do
   # What a case leaves behind goes with its namespaces: links, files, processes.

@@ -65,6 +65,7 @@ cases! {
     macaddr_of_a_bond
     macaddr_of_a_bond_that_is_down
     macaddr_of_a_bond_that_keeps_its_own
+    macaddr_of_a_card_that_wants_to_be_down
     macaddr_of_a_dummy
     macaddr_of_a_lacp_bond
     macaddr_of_a_vlan
