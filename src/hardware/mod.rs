@@ -290,10 +290,10 @@ fn announce(
 ) -> Option<Rest> {
     let subject = Subject::Hardware(wanted.mac);
     let announcement = announcement(subject, wanted, link, wanted.announce.count);
-    let send = |socket: PacketSocket| announcement.once(net, &socket).map(|()| socket);
+    let try_on = |socket: PacketSocket| announcement.once(net, &socket).map(|()| socket);
     // Where the card had to be down for its new address, a socket from before has that error waiting.
-    let sent = socket.map(send).and_then(Result::ok);
-    match sent.map_or_else(|| announce::socket(link.index, subject).and_then(send), Ok) {
+    let sent = socket.map(try_on).and_then(Result::ok);
+    match sent.map_or_else(|| announce::socket(link.index, subject).and_then(try_on), Ok) {
         Ok(socket) => Some(Rest { announcement, socket, background: wanted.announce.background }),
         Err(error) => {
             tell(&error, cx);
