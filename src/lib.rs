@@ -9,6 +9,10 @@
 //! parses the parameters as severely as the action deserves, performs it within its [`deadline`], and turns the
 //! result into an exit code in one place ([`contract`]).
 //!
+//! What is more than a verb, and what several agents share, stands between: [`vip`] (a virtual address), [`hardware`] and
+//! [`macvlan`] (a hardware address that moves), [`source`] (the source address of routes), [`blocking`] and [`connections`]
+//! (shut ports, and connections that notice a takeover), [`reach`] (what can be reached), [`mail`] (a notice to people).
+//!
 //! The kernel is the truth: what an agent reports, it looked up; what stop says is gone, it looked for. Files hold
 //! only what is needed to undo ([`state`]).
 

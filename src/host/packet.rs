@@ -139,7 +139,7 @@ fn from_source_or_arp(source: [u8; 6]) -> [libc::sock_filter; 10] {
         load(libc::BPF_B, kind),
         compare(7, 0, u32::from(libc::PACKET_OUTGOING)),
         load(libc::BPF_H, 12),
-        compare(4, 0, u32::from(super::arp::ETHERTYPE)),
+        compare(4, 0, libc::ETH_P_ARP.cast_unsigned()),
         load(libc::BPF_W, 6),
         compare(0, 3, head),
         load(libc::BPF_H, 10),
