@@ -80,8 +80,8 @@ pub struct ExactRoute {
     pub(super) message: Exact,
     /// Where it leads: interface and gateway of each nexthop.
     nexthops: Vec<(u32, Option<IpAddr>)>,
-    /// It ends by itself in so many seconds.
-    expires: Option<u32>,
+    /// It ends by itself. When it does is no part of what it is: a second later it is the same route.
+    expires: bool,
 }
 
 impl ExactRoute {
@@ -113,7 +113,7 @@ impl ExactRoute {
                 message.set(number, None);
             }
         }
-        Some(Self { message, nexthops, expires: expires.filter(|seconds| *seconds != 0) })
+        Some(Self { message, nexthops, expires: expires.is_some_and(|seconds| seconds != 0) })
     }
 
     /// A unicast route of which only the given is known.
@@ -154,7 +154,7 @@ impl ExactRoute {
         message.set(rta::GATEWAY, gateway.map(octets));
         message.set(rta::INTERFACE, index.map(|index| index.to_ne_bytes().to_vec()));
         message.set(rta::SOURCE, source.map(octets));
-        Self { nexthops: nexthops(&message), message, expires: None }
+        Self { nexthops: nexthops(&message), message, expires: false }
     }
 
     /// From [`Self::to_hex`].
@@ -208,7 +208,7 @@ impl ExactRoute {
     /// Router advertisements renew it (`RTPROT_RA`), or it ends by itself unless somebody else does.
     #[must_use]
     pub fn is_renewed(&self) -> bool {
-        self.expires.is_some() || self.protocol() == ADVERTISED
+        self.expires || self.protocol() == ADVERTISED
     }
 
     /// The source address of what takes it.
@@ -371,4 +371,26 @@ pub fn lies_in(network: Network, ip: IpAddr) -> bool {
     network.ip.is_ipv4() == ip.is_ipv4()
         && network.prefix <= bits(ip)
         && contains(network.ip, network.prefix, ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_that_runs_makes_no_other_route() {
+        let network = Network { ip: "198.51.100.0".parse().unwrap(), prefix: 24 };
+        let identity = Identity { network, from: None, service: 0, metric: 0, table: 254 };
+        let plain = ExactRoute::new(&identity, None, Some(2), None);
+        let expiring = |seconds: u32| {
+            let mut message = plain.message.clone();
+            let mut timers = [0; 32];
+            timers[8..12].copy_from_slice(&seconds.to_ne_bytes());
+            message.set(rta::CACHE_INFO, Some(timers.to_vec()));
+            ExactRoute::of(message).unwrap()
+        };
+        assert_eq!(expiring(60), expiring(59));
+        assert!(expiring(60).expires && !expiring(0).expires);
+        assert_ne!(expiring(60), expiring(0));
+    }
 }
