@@ -168,7 +168,6 @@ impl Case {
         command.arg(action).env_clear().stdin(Stdio::null());
         command.envs([
             ("PATH", "/run/bench/stand-ins:/usr/sbin:/usr/bin:/sbin:/bin"),
-            ("HA_SBIN_DIR", "/run/bench/stand-ins"),
             ("OCF_ROOT", "/usr/lib/ocf"),
             ("OCF_RA_VERSION_MAJOR", "1"),
             ("OCF_RA_VERSION_MINOR", "1"),
