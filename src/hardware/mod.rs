@@ -12,8 +12,6 @@ mod ledger;
 mod quiet;
 mod virtual_card;
 
-use std::time::Duration;
-
 use crate::agent::{Cx, Status};
 use crate::error::{Error, Result};
 use crate::host::announce::{self, Announcement, Subject, ethernet};
@@ -27,9 +25,6 @@ use crate::state::Lock;
 use crate::vip::{self, Announce};
 
 pub use ledger::{release, set_up};
-
-/// How long a card that was set up just now may take to find its carrier.
-const CARRIER: Duration = Duration::from_secs(5);
 
 /// A hardware address and how it is to be.
 #[derive(Clone, Debug)]
@@ -244,13 +239,7 @@ fn locks(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Result<Vec<Option<Lock>>> {
 /// Waits for the carrier of an interface that may have been set up just now.
 fn await_carrier(wanted: &Wanted, link: &mut Link, net: &Net) -> Result<()> {
     if !(link.up && link.carrier) {
-        let index = link.index;
-        net.wait_until(CARRIER, |net| {
-            if let Some(now) = net.link(index)? {
-                *link = now;
-            }
-            Ok(link.fault().is_none())
-        })?;
+        net.await_carrier(link)?;
     }
     match link.fault() {
         Some(fault) if wanted.check_link => {

@@ -23,6 +23,9 @@ use crate::error::{Doing, Error, Result};
 use crate::param::values::LONGEST_NAME;
 use crate::trace_answer;
 
+/// How long a link that was set up just now may take to find its carrier.
+const CARRIER: Duration = Duration::from_secs(5);
+
 /// The network of the namespace in which it was opened.
 #[derive(Debug)]
 pub struct Net {
@@ -319,6 +322,22 @@ impl Net {
         message.header.change_mask = LinkFlags::Up;
         let what = format!("set {} {word}", link.name);
         self.change(&what, RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    /// Waits until an interface that was set up just now works, but not longer than it may take to find its carrier; how
+    /// it is then stands in `link`.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn await_carrier(&self, link: &mut Link) -> Result<()> {
+        let index = link.index;
+        let works = self.wait_until(CARRIER, |net| {
+            if let Some(now) = net.link(index)? {
+                *link = now;
+            }
+            Ok(link.fault().is_none())
+        });
+        works.map(drop)
     }
 
     /// Waits until `done` says so, waking up whenever the kernel has news; whether it did within `at_most` and the

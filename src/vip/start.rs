@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::examine::{self, Place};
 use super::neighbours::{self, Neighbours, Rest};
@@ -15,9 +14,6 @@ use crate::host::address::Address;
 use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::host::sysctl;
-
-/// How long a link that was set up just now may take to find its carrier.
-const CARRIER: Duration = Duration::from_secs(5);
 
 /// Brings the address up and announces it, or leaves nothing of it behind.
 ///
@@ -77,13 +73,7 @@ fn bring_link_up(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &mut Link) -> Re
     if !link.up {
         net.set_up(link)?;
         cx.log.info(&format!("set {} up, where it stays", link.name));
-        let index = link.index;
-        net.wait_until(CARRIER, |net| {
-            if let Some(now) = net.link(index)? {
-                *link = now;
-            }
-            Ok(link.fault().is_none())
-        })?;
+        net.await_carrier(link)?;
     }
     match link.fault() {
         Some(fault) if wanted.check_link => {

@@ -1,5 +1,6 @@
 //! Start, monitor and stop of an IPv4 address, and what is put right.
 
+use crate::kills::kill_at;
 use crate::support::Host;
 
 const VIP: &str = "192.0.2.10";
@@ -274,8 +275,7 @@ fn a_kill_leaves_promote_secondaries_as_it_was() {
         vip.run("start").code(0);
         host.sh("ip addr replace 192.0.2.20/24 dev eth0");
         for name in ["write", "openat", "sendto"] {
-            let inject = format!("inject={name}:signal=KILL:when={ordinal}");
-            let _ = vip.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], "stop").code;
+            kill_at(&vip, "stop", name, ordinal);
         }
         vip.run("stop").code(0);
         assert!(host.places(VIP).is_empty());

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 
+use crate::kills::{self, kill_at, system_calls};
 use crate::support::{Call, Host};
 
 const OWN: &str = "192.0.2.1";
@@ -493,25 +494,10 @@ fn a_promotable_clone_opens_the_port_where_it_is_promoted() {
 fn whatever_a_killed_agent_leaves_the_next_stop_cleans() {
     let host = Host::new();
     let call = block(&host).param("direction", "both").param("portno", "80,443");
-    for action in ["start", "stop"] {
-        let prepare = || {
-            if action == "stop" {
-                call.run("start").code(0);
-            }
-        };
-        prepare();
-        let calls = crate::faults::system_calls(&host, &call, action);
-        call.run("stop").code(0);
-        assert!(calls.len() > 40, "{calls:?}");
-        for (name, ordinal) in calls {
-            prepare();
-            let inject = format!("inject={name}:signal=KILL:when={ordinal}");
-            let _ = call.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], action).code;
-            call.run("stop").code(0);
-            assert_eq!(ruleset(&host), "", "killed at {name} number {ordinal} of {action}");
-            call.run("monitor").code(7);
-        }
-    }
+    kills::at_each(&host, &call, &system_calls, 40, |moment| {
+        assert_eq!(ruleset(&host), "", "{moment}");
+        call.run("monitor").code(7);
+    });
 }
 
 /// The same for the stop that shuts the ports and destroys connections: after it the ports are shut, and only that; and
@@ -523,14 +509,13 @@ fn an_unblock_that_was_killed_while_it_stopped_is_stopped_again() {
     let (block, unblock) = (block(&host), unblock(&host));
     let unblock = unblock.param("reset_local_on_unblock_stop", "true");
     unblock.run("start").code(0);
-    let calls = crate::faults::system_calls(&host, &unblock, "stop");
+    let calls = system_calls(&host, &unblock, "stop");
     let stopped = host.sh("nft list ruleset");
     assert_eq!(stopped.matches(" drop ").count(), 1, "{stopped}");
     for (name, ordinal) in calls {
         block.run("stop").code(0);
         unblock.run("start").code(0);
-        let inject = format!("inject={name}:signal=KILL:when={ordinal}");
-        let _ = unblock.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], "stop").code;
+        kill_at(&unblock, "stop", &name, ordinal);
         let forgotten = unblock.run("monitor").code == Some(7);
         unblock.run("stop").code(0);
         assert_eq!(ruleset(&host), stopped, "{name} number {ordinal}, {forgotten}");

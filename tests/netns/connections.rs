@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
 
+use crate::kills::{changing_calls, kill_at};
 use crate::support::{Call, Host, Outcome};
 
 const V4: &str = "192.0.2.10";
@@ -352,14 +353,13 @@ fn whatever_a_killed_agent_leaves_the_next_stop_ends() {
             })
         };
         let first = prepare();
-        let calls = crate::killed::system_calls(&host, &vip, action);
+        let calls = changing_calls(&host, &vip, action);
         drop(first);
         vip.run("stop").code(0);
         assert!(calls.len() > 30, "{calls:?}");
         for (name, ordinal) in calls {
             let _listener = prepare();
-            let inject = format!("inject={name}:signal=KILL:when={ordinal}");
-            let _ = vip.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], action).code;
+            kill_at(&vip, action, &name, ordinal);
             vip.run("stop").code(0);
             let at = format!("killed at {name} number {ordinal} of {action}");
             assert!(host.places(V4).is_empty(), "{at}");

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::kills::{self, system_calls};
 use crate::support::{Host, tree};
 
 /// Invariant 10: the agent is killed at each of its system calls in turn, and the next stop cleans all.
@@ -15,50 +16,9 @@ fn whatever_a_killed_agent_leaves_the_next_stop_cleans() {
     host.settle();
     let addresses = host.sh("ip -j addr show");
     let vip = host.vip().param("lvs_support", "true").param("nic", "eth0").param("arp_count", "1");
-    for action in ["start", "stop"] {
-        let prepare = || {
-            if action == "stop" {
-                vip.run("start").code(0);
-            }
-        };
-        prepare();
-        let calls = system_calls(&host, &vip, action);
-        vip.run("stop").code(0);
-        assert!(calls.len() > 60, "{calls:?}");
-        for (name, ordinal) in calls {
-            prepare();
-            let inject = format!("inject={name}:signal=KILL:when={ordinal}");
-            let killed = ["strace", "-o", "/dev/null", "-e", &inject];
-            let _ = vip.run_behind(&killed, action).code;
-            vip.run("stop").code(0);
-            let after = host.sh("ip -j addr show");
-            assert_eq!(after, addresses, "killed at {name} number {ordinal} of {action}");
-        }
-    }
-}
-
-/// The system calls of an action after its exec, each with how many of its name came before.
-pub fn system_calls(
-    host: &Host,
-    call: &crate::support::Call,
-    action: &str,
-) -> Vec<(String, usize)> {
-    let file = host.path("calls");
-    call.run_behind(&["strace", "-o", file.to_str().unwrap()], action).code(0);
-    let trace = fs::read_to_string(&file).unwrap();
-    let names =
-        trace.lines().filter_map(|line| line.split_once('(')).map(|(name, _)| name.to_owned());
-    let mut seen = std::collections::HashMap::new();
-    let mut ordinal = |name: &String| {
-        let count = seen.entry(name.clone()).or_insert(0);
-        *count += 1;
-        *count
-    };
-    names
-        .filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
-        .map(|name| (name.clone(), ordinal(&name)))
-        .skip(1)
-        .collect()
+    kills::at_each(&host, &vip, &system_calls, 60, |moment| {
+        assert_eq!(host.sh("ip -j addr show"), addresses, "{moment}");
+    });
 }
 
 /// Invariant 3: two callers at once, again and again.

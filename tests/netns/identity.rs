@@ -15,6 +15,7 @@ use ocfbox::param::values::UnicastMac;
 use crate::hardware::{
     MAC, OWN, assert_as_before, everything, host_with_a_spare_card, identity, settled,
 };
+use crate::kills::kill_at;
 use crate::support::Host;
 
 /// A host `owner` on the same switch, whose card has the address, and no IP address.
@@ -289,14 +290,17 @@ fn start_makes_good_what_became_of_a_virtual_card() {
     let makes = makes.expect("it makes the device") + 1;
     // It looks for what it made, and gives it the alias.
     for (ordinal, has_alias) in [(makes + 1, false), (makes + 2, false), (makes + 3, true)] {
-        let inject = format!("inject=sendto:signal=KILL:when={ordinal}");
-        let _ = call.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], "start").code;
+        kill_at(&call, "start", "sendto", ordinal);
         let shown = host.sh("ip -d link show vmac-000001");
-        assert_eq!(shown.contains("alias"), has_alias, "{inject}: {shown}");
+        assert_eq!(
+            shown.contains("alias"),
+            has_alias,
+            "killed at sendto number {ordinal}: {shown}"
+        );
         call.run("start").code(0);
         call.run("monitor").code(0);
         call.run("stop").code(0);
-        assert_as_before(&host, &before, &inject);
+        assert_as_before(&host, &before, &format!("killed at sendto number {ordinal}"));
     }
 
     call.run("start").code(0);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::faults::system_calls;
+use crate::kills::{kill_at, system_calls};
 use crate::support::{Call, Host};
 
 /// What an action may take on a busy machine; those that hang here would take far longer.
@@ -562,9 +562,7 @@ fn whatever_a_killed_agent_leaves_the_next_stop_cleans() {
         let calls = system_calls(&host, &mailto, action);
         for (name, ordinal) in calls {
             prepare();
-            let inject = format!("inject={name}:signal=KILL:when={ordinal}");
-            let killed = ["strace", "-o", "/dev/null", "-e", &inject];
-            let _ = mailto.run_behind(&killed, action).code;
+            kill_at(&mailto, action, &name, ordinal);
             let said = mailto.run("monitor").code;
             assert!(
                 [Some(0), Some(7)].contains(&said),

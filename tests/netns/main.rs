@@ -16,6 +16,7 @@ mod faults;
 mod hardware;
 mod identity;
 mod killed;
+mod kills;
 mod links;
 mod macvlan;
 mod mail;

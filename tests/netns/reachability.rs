@@ -18,6 +18,7 @@ use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 
 use crate::attrd::Attrd;
+use crate::kills::kill_at;
 use crate::support::{Call, Host};
 
 const DEAD: &str = "192.0.2.99";
@@ -600,8 +601,7 @@ fn whatever_a_killed_agent_leaves_the_next_stop_cleans() {
                 if action != "start" {
                     ping.run("start").code(0);
                 }
-                let inject = format!("inject={name}:signal=KILL:when={when}");
-                let _ = ping.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], action).code;
+                kill_at(&ping, action, name, when);
                 ping.run("stop").code(0);
                 assert_eq!(attrd.last(), "-D -n pingd");
                 ping.run("monitor").code(7);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::faults::system_calls;
+use crate::kills::{kill_at, system_calls};
 use crate::support::{Call, Host};
 
 fn sendarp(host: &Host) -> Call {
@@ -233,9 +233,7 @@ fn whatever_a_killed_agent_leaves_the_next_stop_cleans() {
         assert!(calls.len() > 20, "{calls:?}");
         for (name, ordinal) in calls {
             prepare();
-            let inject = format!("inject={name}:signal=KILL:when={ordinal}");
-            let killed = ["strace", "-o", "/dev/null", "-e", &inject];
-            let _ = sendarp.run_behind(&killed, action).code;
+            kill_at(&sendarp, action, &name, ordinal);
             let said = sendarp.run("monitor").code;
             assert!(
                 [Some(0), Some(7)].contains(&said),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::faults::system_calls;
+use crate::kills::{self, system_calls};
 use crate::support::{Call, Host, tree};
 use crate::tables::{DUMP, two_networks};
 
@@ -787,28 +787,9 @@ fn whatever_a_killed_agent_leaves_the_next_stop_puts_back() {
     let before = host.sh(DUMP);
     for mode in ["route", "rule"] {
         let call = source(&host, "192.0.2.10").param("mode", mode);
-        for action in ["start", "stop"] {
-            let prepare = || {
-                if action == "stop" {
-                    call.run("start").code(0);
-                }
-            };
-            prepare();
-            let calls = system_calls(&host, &call, action);
-            call.run("stop").code(0);
-            assert!(calls.len() > 60, "{calls:?}");
-            for (name, ordinal) in calls {
-                prepare();
-                let inject = format!("inject={name}:signal=KILL:when={ordinal}");
-                let _ = call.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], action).code;
-                call.run("stop").code(0);
-                assert_eq!(
-                    host.sh(DUMP),
-                    before,
-                    "{mode}: killed at {name} number {ordinal} of {action}"
-                );
-            }
-        }
+        kills::at_each(&host, &call, &system_calls, 60, |moment| {
+            assert_eq!(host.sh(DUMP), before, "{mode}: {moment}");
+        });
     }
 }
 
