@@ -9,6 +9,7 @@ mod announce;
 mod demo;
 mod generate;
 mod install;
+mod launch;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -58,6 +59,9 @@ enum Verb {
     /// Send the announcements of an address after the first one (start runs this by itself)
     #[command(hide = true)]
     Announce(announce::Words),
+    /// Become the program that an agent starts (start runs this by itself)
+    #[command(hide = true)]
+    Launch,
     /// Run an agent
     #[command(external_subcommand)]
     Agent(Vec<OsString>),
@@ -95,6 +99,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Install(words) => install::run(&words),
         Verb::Uninstall(words) => install::undo(&words),
         Verb::Announce(words) => announce::run(&words),
+        Verb::Launch => launch::run(),
         Verb::DemoPart(words) => demo::run_part(&words),
         Verb::Agent(_) | Verb::Demo => Ok(()),
     }
