@@ -3,12 +3,17 @@
 #![forbid(unsafe_code)]
 
 mod network;
+mod process;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Kind, Value, quoted};
+
+pub use process::{
+    AccountName, Directory, Limits, Program, Script, SignalName, Umask, Variables, Words,
+};
 
 pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
