@@ -28,6 +28,7 @@ pub mod log;
 pub mod param;
 pub mod render;
 pub mod runtime;
+pub mod service;
 pub mod spec;
 pub mod state;
 pub mod trace;
