@@ -75,10 +75,16 @@ impl Process {
     /// # Errors
     /// /proc is not mounted, or is that of another process namespace.
     pub fn own() -> Result<Self> {
-        let pid = std::process::id().cast_signed();
-        Self::look(pid)?
-            .ok_or_else(|| io::Error::from(ErrorKind::NotFound))
-            .doing(|| format!("find this process, {pid}, in /proc"))
+        let pid = std::process::id();
+        // In a /proc of another namespace numbers mean other processes.
+        let shown = std::fs::read_link("/proc/self").doing(|| "read /proc/self")?;
+        let own = if shown.as_os_str() == pid.to_string().as_str() {
+            Self::look(pid.cast_signed())?
+        } else {
+            None
+        };
+        own.ok_or_else(|| io::Error::other("it is that of other processes; mount that of this namespace"))
+            .doing(|| format!("find process {pid} in /proc"))
     }
 
     /// All processes.

@@ -34,10 +34,11 @@ const PATIENCE: Duration = Duration::from_millis(500);
 impl Census {
     /// Looks at all.
     pub(super) fn take() -> Result<Self> {
+        let own = Process::own()?;
         let processes: HashMap<i32, Process> =
             Process::all()?.into_iter().map(|process| (process.identity.pid, process)).collect();
         let mut protected = HashSet::from([0, 1]);
-        let mut pid = std::process::id().cast_signed();
+        let mut pid = own.identity.pid;
         while protected.insert(pid) {
             pid = processes.get(&pid).map_or(0, |process| process.parent);
         }
