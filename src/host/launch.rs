@@ -91,10 +91,16 @@ impl Launch {
                 command.stdout(writer).stderr(second)
             }
         };
-        let child = command.spawn().doing(|| format!("start {name}"))?;
+        let mut child = command.spawn().doing(|| format!("start {name}"))?;
         // It holds the far end of the socket and of the pipe, whose ends have to be seen here.
         drop(command);
-        let answer = converse(&mut own, &orders, deadline).doing(|| format!("start {name}"))?;
+        let answer = converse(&mut own, &orders, deadline);
+        if answer.is_err() {
+            // Nobody would know of it.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let answer = answer.doing(|| format!("start {name}"))?;
         refused(&name, &answer)?;
         let pid = child.id().cast_signed();
         match Process::look(pid)? {

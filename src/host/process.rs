@@ -83,8 +83,10 @@ impl Process {
         } else {
             None
         };
-        own.ok_or_else(|| io::Error::other("it is that of other processes; mount that of this namespace"))
-            .doing(|| format!("find process {pid} in /proc"))
+        own.ok_or_else(|| {
+            io::Error::other("it is that of other processes; mount that of this namespace")
+        })
+        .doing(|| format!("find process {pid} in /proc"))
     }
 
     /// All processes.

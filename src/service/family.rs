@@ -56,12 +56,7 @@ impl Census {
     }
 
     fn may_be_member(&self, process: &Process) -> bool {
-        !process.is_kernel && !process.is_dead() && !self.is_protected(process.identity.pid)
-    }
-
-    /// Whether nobody may signal it.
-    pub(super) fn is_protected(&self, pid: i32) -> bool {
-        self.protected.contains(&pid)
+        !process.is_kernel && !process.is_dead() && !self.protected.contains(&process.identity.pid)
     }
 
     /// Those that began with that entry in their environment, and those that did not answer.

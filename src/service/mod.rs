@@ -222,8 +222,16 @@ impl Service {
         Leaf::path_of(&format!("ocfbox-{name}-{hash:016x}"))
     }
 
-    /// All processes of the service that live, the oldest first; and how many did not say whether they are.
+    /// All processes of the service that live, the oldest first; and those that did not say whether they are.
+    ///
+    /// That there is none is looked at twice. The kernel lists a directory in pieces: a process that begins after the
+    /// piece was made is not in it, and its parent may have ended by the time that it is looked at.
     fn members(&self, cx: &Cx<'_>, record: Option<&Record>) -> Result<Members> {
+        let members = self.members_once(cx, record)?;
+        if members.found.is_empty() { self.members_once(cx, record) } else { Ok(members) }
+    }
+
+    fn members_once(&self, cx: &Cx<'_>, record: Option<&Record>) -> Result<Members> {
         let census = Census::take()?;
         let mark = format!("{MARK}={}", self.mark(cx)?);
         let since = record.map_or(0, |record| record.since);

@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 use crate::host::process::{Identity, Process};
 use crate::host::reaper::Reaper;
 
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What a script says of its service.
 #[derive(Debug)]
 enum Said {
@@ -86,7 +89,9 @@ impl Script {
         loop {
             let _ = reaper.reap();
             let members = service.members(cx, Some(record))?;
+            let asked = Instant::now();
             let said = self.status(service, cx)?;
+            let lasted = asked.elapsed();
             let why = match said {
                 Said::Runs => {
                     if !ran.ended_with(0) {
@@ -102,7 +107,8 @@ impl Script {
             if !ran.ended_with(0) && members.found.is_empty() {
                 return Err(Error::Failed(format!("{shown} start ended with {}", ran.how())));
             }
-            if cx.deadline.left().is_zero() {
+            // There must be time for another answer.
+            if cx.deadline.left() < PAUSE + lasted * 3 {
                 let lives = if members.found.is_empty() {
                     "no process of it lives".to_owned()
                 } else {
@@ -112,7 +118,7 @@ impl Script {
                     "{shown} status says {why} after its start; {lives}"
                 )));
             }
-            std::thread::sleep(Duration::from_millis(100).min(cx.deadline.left()));
+            std::thread::sleep(PAUSE);
         }
     }
 

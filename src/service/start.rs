@@ -65,6 +65,10 @@ fn runs_already(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Resu
         Some(main) => Some(main.clone()),
         None => adopt::find(service, &members.census),
     };
+    // That a script says so is no proof; its start does no harm to one that runs.
+    if found.is_none() && members.found.is_empty() {
+        return Ok(false);
+    }
     let mut adopted = Record { adopted: true, complete: true, ..Record::default() };
     adopted.know(found.as_ref(), &members.found, false);
     adopted.since = found.as_ref().map_or(0, |process| process.identity.start);

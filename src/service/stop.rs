@@ -127,14 +127,15 @@ fn kill(
     cx: &Cx<'_>,
 ) -> Result<()> {
     loop {
+        // Before all are looked at, which takes longer the more there are.
+        if let Some(leaf) = own_leaf(service, record, cx)? {
+            leaf.kill();
+        }
         let members = service.members(cx, record)?;
         if members.found.is_empty() {
             return monitor::refuse_silent(&members);
         }
         numbers.extend(members.found.iter().map(|process| process.identity.pid));
-        if let Some(leaf) = own_leaf(service, record, &members, cx) {
-            leaf.kill();
-        }
         let frozen = freeze(service, record, members.found, cx)?;
         let mut handles = Vec::new();
         for process in &frozen {
@@ -182,17 +183,20 @@ fn freeze(
     Ok(found)
 }
 
-/// The control group of the service, unless this process or one of its ancestors is in it.
-fn own_leaf(
-    service: &Service,
-    record: Option<&Record>,
-    members: &Members,
-    cx: &Cx<'_>,
-) -> Option<Leaf> {
-    let recorded = record.and_then(|record| record.group.clone());
-    let leaf = Leaf::at(&recorded.or_else(|| service.group_path(cx))?)?;
-    let harmless = leaf.processes().iter().all(|pid| !members.census.is_protected(*pid));
-    harmless.then_some(leaf)
+/// The control group of the service, if there is anybody in it; unless this process or one of its ancestors is.
+fn own_leaf(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Result<Option<Leaf>> {
+    let recorded =
+        record.and_then(|record| record.group.clone()).or_else(|| service.group_path(cx));
+    let Some(leaf) = recorded.and_then(|path| Leaf::at(&path)) else { return Ok(None) };
+    let inside = leaf.processes();
+    let mut next = Some(Process::own()?);
+    while let Some(process) = next {
+        if inside.contains(&process.identity.pid) {
+            return Ok(None);
+        }
+        next = Process::look(process.parent)?;
+    }
+    Ok((!inside.is_empty()).then_some(leaf))
 }
 
 /// Nothing is left of it: nothing has to be known of it.

@@ -31,10 +31,14 @@ static void write_pid(const char *path)
 static void on_term_multiply(int signal)
 {
 	(void)signal;
-	for (int i = 0; i < 20000; i++) {
-		pid_t pid = fork();
-		if (pid == 0) { struct sigaction d = { .sa_handler = SIG_IGN }; sigaction(SIGTERM, &d, NULL); setsid(); usleep(100000); }
-		if (pid < 0) usleep(1000);
+	for (int i = 0; i < 5000; i++) {
+		if (fork() == 0) {
+			struct sigaction ignore = { .sa_handler = SIG_IGN };
+			sigaction(SIGTERM, &ignore, NULL);
+			setsid();
+			stay();
+		}
+		usleep(500);
 	}
 }
 

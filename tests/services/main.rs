@@ -3,5 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::unused_self, reason = "what a host does, it does in its namespaces")]
 
+mod commands;
+mod faults;
 mod peers;
+mod scripts;
 mod support;

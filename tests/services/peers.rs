@@ -15,7 +15,8 @@ fn a_stranger_in_the_pid_file_is_neither_watched_nor_killed() {
     let pid = host.only();
     let pidfile = host.path("pid");
     fs::write(&pidfile, pid.to_string()).unwrap();
-    let anything = host.agent("anything").param("binfile", "/bin/sleep").param("cmdline_options", "600");
+    let anything =
+        host.agent("anything").param("binfile", "/bin/sleep").param("cmdline_options", "600");
     let anything = anything.param("pidfile", &pidfile);
     anything.run("monitor").code(7);
     anything.run("stop").code(0);
@@ -78,7 +79,12 @@ fn a_stopped_process_has_failed() {
     anything.run("start").code(0);
     let pid = host.only();
     host.kill("STOP", pid);
-    anything.clone().recurring().run("monitor").code(1).because(&["stopped by a signal", &pid.to_string()]);
+    anything
+        .clone()
+        .recurring()
+        .run("monitor")
+        .code(1)
+        .because(&["stopped by a signal", &pid.to_string()]);
     host.kill("CONT", pid);
     host.await_that("it goes on", || host.state(pid) == Some('S'));
     anything.run("monitor").code(0);
@@ -95,7 +101,9 @@ fn a_stopped_process_has_failed() {
 fn no_shell_reads_a_parameter() {
     let host = Host::new();
     let touched = host.text("touched");
-    let options = format!("stay ; touch {touched}; $(touch {touched}) `touch {touched}` > {touched} 'a b' \"c\\\"d\"");
+    let options = format!(
+        "stay ; touch {touched}; $(touch {touched}) `touch {touched}` > {touched} 'a b' \"c\\\"d\""
+    );
     let anything = host.anything(&options);
     anything.run("start").code(0);
     let words = fs::read(format!("/proc/{}/cmdline", host.only())).unwrap();

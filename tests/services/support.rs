@@ -3,7 +3,6 @@
 //!
 //! The oracle is /proc, never the code under test.
 
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +30,8 @@ impl Host {
             "this test needs root for its namespaces: run tests/run services as root"
         );
         let daemon = daemon();
-        let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
+        let namespaces =
+            CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
         unshare(namespaces).expect("namespaces of our own");
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private mounts");
@@ -120,7 +120,8 @@ impl Host {
     pub fn living(&self) -> Vec<(i32, String)> {
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").expect("/proc").flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
+            else {
                 continue;
             };
             let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
@@ -141,10 +142,20 @@ impl Host {
         living[0].0
     }
 
+    /// The process whose words contain that.
+    #[track_caller]
+    pub fn only_named(&self, part: &str) -> i32 {
+        let living = self.living();
+        let named = living.iter().find(|(_, words)| words.contains(part));
+        named.unwrap_or_else(|| panic!("no {part} in {living:?}")).0
+    }
+
     fn is_dead(&self, pid: i32) -> bool {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         let mut states = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
-        !states.any(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with(['Z', 'X']))
+        !states.any(|stat| {
+            !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with(['Z', 'X'])
+        })
     }
 
     /// The letter of a process's state.
@@ -289,7 +300,8 @@ impl Call {
         let trace = fs::read_to_string(file).expect("a trace");
         let mut seen = std::collections::HashMap::new();
         let name = |line: &str| line.split_once('(').map(|(name, _)| name.to_owned());
-        let plain = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let plain =
+            |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         let calls = trace.lines().filter_map(name).filter(plain).map(|name| {
             let count = seen.entry(name.clone()).or_insert(0);
             *count += 1;
@@ -304,7 +316,8 @@ impl Outcome {
     #[track_caller]
     pub fn code(self, expected: i32) -> Self {
         assert_eq!(self.code, Some(expected), "stderr {:?}", self.stderr);
-        let reasons = self.stderr.lines().filter(|line| line.starts_with("ocf-exit-reason:")).count();
+        let reasons =
+            self.stderr.lines().filter(|line| line.starts_with("ocf-exit-reason:")).count();
         let theirs = std::env::var_os("OCFBOX_UNDER_TEST").is_some();
         assert!(theirs || reasons == usize::from(![0, 7].contains(&expected)), "{:?}", self.stderr);
         self
@@ -313,8 +326,11 @@ impl Outcome {
     /// The exit reason contains each of `words`, and is short.
     #[track_caller]
     pub fn because(self, words: &[&str]) -> Self {
-        let reason =
-            self.stderr.lines().find(|line| line.starts_with("ocf-exit-reason:")).unwrap_or_default();
+        let reason = self
+            .stderr
+            .lines()
+            .find(|line| line.starts_with("ocf-exit-reason:"))
+            .unwrap_or_default();
         for word in words {
             assert!(reason.contains(word), "no {word:?} in {reason:?}");
         }
@@ -323,7 +339,15 @@ impl Outcome {
     }
 }
 
-/// Numbers only.
-pub fn numbers(living: &[(i32, String)]) -> HashSet<i32> {
-    living.iter().map(|(pid, _)| *pid).collect()
+/// Every file below a directory.
+pub fn tree(path: impl AsRef<Path>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        found.push(entry.path());
+        if entry.path().is_dir() {
+            found.extend(tree(entry.path()));
+        }
+    }
+    found.sort();
+    found
 }
