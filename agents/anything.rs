@@ -81,7 +81,7 @@ impl From<Params> for Anything {
 impl Anything {
     fn service(&self, cx: &Cx<'_>) -> Service {
         let params = &self.0;
-        let arguments = params.cmdline_options.iter().flat_map(|words| words.as_slice()).cloned();
+        let arguments = params.cmdline_options.iter().flat_map(Words::as_slice).cloned();
         let words =
             std::iter::once(params.binfile.as_os_str().to_owned()).chain(arguments).collect();
         let check = params.monitor_hook.as_ref().filter(|words| !words.as_slice().is_empty());

@@ -209,12 +209,17 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
     free.contains(&name)
         || scripts.contains(&name)
         || name == "ARP_NETMASK"
+        || ["command", "cmdline_options", "monitor_hook", "check_command"].contains(&name)
         || (agent, name) == ("Dummy", "fake")
 }
 
 fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
     for param in required.iter().filter(|param| param.name != except) {
-        let value = if param.name == "ipv6addr" { "2001:db8::10" } else { "192.0.2.10" };
+        let value = match param.name {
+            "ipv6addr" => "2001:db8::10",
+            "binfile" => "/no/such/program",
+            _ => "192.0.2.10",
+        };
         call.env(format!("OCF_RESKEY_{}", param.name), value);
     }
 }

@@ -159,10 +159,12 @@ macro_rules! own {
 }
 
 own! {
+    own_anything "anything"
     own_delay "Delay"
     own_dummy "Dummy"
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"
     own_ipv6addr "IPv6addr"
+    own_service "service"
     own_stateful "Stateful"
 }

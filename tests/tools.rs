@@ -183,12 +183,14 @@ fn pcs_refuses_the_same_address_twice() {
 }
 
 /// The parameters that ocf-tester gives to each agent.
-const TESTED_WITH: [(&str, &[&str]); 6] = [
+const TESTED_WITH: [(&str, &[&str]); 8] = [
+    ("anything", &["binfile=/bin/sleep", "cmdline_options=4714"]),
     ("Delay", &["startdelay=0.1", "stopdelay=0.1", "mondelay=0.1"]),
     ("Dummy", &["fake=something"]),
     ("IPaddr", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPaddr2", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPv6addr", &["ipv6addr=2001:db8::10", "nic=eth0", "cidr_netmask=64"]),
+    ("service", &["command=/bin/sleep 4715", "settle=0.2"]),
     ("Stateful", &[]),
 ];
 

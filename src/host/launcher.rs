@@ -88,7 +88,7 @@ fn become_it(orders: &[u8]) -> Step<std::convert::Infallible> {
     umask(
         one(letters::UMASK)
             .and_then(number)
-            .map_or(Mode::from_bits_truncate(0o022), |bits| Mode::from_bits_truncate(bits)),
+            .map_or(Mode::from_bits_truncate(0o022), Mode::from_bits_truncate),
     );
     if let (Some(user), Some(group)) =
         (one(letters::USER).and_then(number), one(letters::GROUP).and_then(number))

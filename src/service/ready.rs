@@ -43,7 +43,7 @@ impl Waiting<'_> {
             if let Some((_, end)) = ended.iter().find(|(pid, _)| *pid == main.pid) {
                 main = self.successor(main, *end)?;
                 since = Instant::now();
-            } else if !Process::find(main)?.is_some_and(|process| !process.is_dead()) {
+            } else if Process::find(main)?.is_none_or(|process| process.is_dead()) {
                 // Somebody else's child, which MAINPID or the PID file named.
                 return Err(self.died(main, None));
             }

@@ -39,10 +39,10 @@ pub(super) fn start(service: &Service, cx: &Cx<'_>) -> Result<()> {
         Kind::Script(script) => script.start(service, &mut record, &reaper, cx),
     };
     let finished = started.and_then(|main| finish(service, kind, &mut record, main, cx));
-    finished.or_else(|error| {
+    finished.map_err(|error| {
         // What is left of the deadline is for this, and the reserve too.
         let undone = stop::end(service, Some(record), Instant::now(), cx);
-        Err(error.and(undone.err().into_iter().collect()))
+        error.and(undone.err().into_iter().collect())
     })
 }
 

@@ -149,14 +149,14 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
         .code(1)
         .because(&["exit code 0 at once"]);
     let here = host.text("daemon");
-    let cases: [(&[(&str, &str)], i32, &str); 7] = [
-        (&[("command", "/no/such/program")], 5, "not installed"),
-        (&[("command", "no-such-program")], 5, "not installed"),
-        (&[("command", "/etc/passwd")], 4, "Permission denied"),
-        (&[("command", &here), ("user", "no-such-user")], 5, "no user"),
-        (&[("command", &here), ("group", "no-such-group")], 5, "no group"),
-        (&[("command", &here), ("workdir", "/no/such/place")], 2, "/no/such/place"),
-        (&[("command", &here), ("logfile", "/no/such/place/log")], 2, "/no/such/place/log"),
+    let cases = [
+        (vec![("command", "/no/such/program")], 5, "not installed"),
+        (vec![("command", "no-such-program")], 5, "not installed"),
+        (vec![("command", "/etc/passwd")], 4, "Permission denied"),
+        (vec![("command", &here), ("user", "no-such-user")], 5, "no user"),
+        (vec![("command", &here), ("group", "no-such-group")], 5, "no group"),
+        (vec![("command", &here), ("workdir", "/no/such/place")], 2, "/no/such/place"),
+        (vec![("command", &here), ("logfile", "/no/such/place/log")], 2, "/no/such/place/log"),
     ];
     for (parameters, code, why) in cases {
         let mut service = host.service("stay");
