@@ -180,6 +180,8 @@ impl Script {
             (Said::Stopped(_), _) => Ok(Status::NotRunning),
             // Its processes are not to be told from others, as where systemd runs what the script asks for.
             (Said::Runs, None) => Ok(Status::Running),
+            // Many a script takes a zombie for alive, as `kill -0` does.
+            (Said::Runs, Some(main)) if self.is_fooled_by(main, service)? => Ok(Status::NotRunning),
             (Said::Runs, Some(main)) => Err(Error::Failed(format!(
                 "{} status says that it runs, but its process {} is dead",
                 self.path.display(),
@@ -192,11 +194,23 @@ impl Script {
         }
     }
 
+    /// Whether its PID file names a process that ended, of which nobody took notice yet.
+    fn is_fooled_by(&self, main: Identity, service: &Service) -> Result<bool> {
+        let text = std::fs::read(&self.path).unwrap_or_default();
+        let named = self.pidfile(service, &text).and_then(|path| pidfile::number_in(&path));
+        Ok(named == Some(main.pid) && Process::find(main)?.is_some_and(|process| process.is_dead()))
+    }
+
+    /// Where its PID file is, by the parameter or by itself.
+    fn pidfile(&self, service: &Service, text: &[u8]) -> Option<PathBuf> {
+        let declared = service.pidfile.as_ref().map(|file| file.path.clone());
+        declared.or_else(|| declared_pidfile(text))
+    }
+
     /// The process that its PID file names, if the script itself knows the program that runs there.
     pub(super) fn main(&self, service: &Service, census: &Census) -> Option<Process> {
         let text = std::fs::read(&self.path).ok()?;
-        let declared = service.pidfile.as_ref().map(|file| file.path.clone());
-        let path = declared.or_else(|| declared_pidfile(&text))?;
+        let path = self.pidfile(service, &text)?;
         let named = pidfile::named(&path)?;
         let process =
             census.get(named.identity.pid).filter(|now| now.identity == named.identity)?;
