@@ -44,6 +44,12 @@ impl Reaper {
         Ok(Self(()))
     }
 
+    /// Whether this process adopts now, so that its children are what it started and what that left.
+    #[must_use]
+    pub fn is_at_work() -> bool {
+        nix::sys::prctl::get_child_subreaper().unwrap_or(false)
+    }
+
     /// Takes notice of every child that has ended; their numbers are free from then on.
     #[must_use]
     pub fn reap(&self) -> Vec<(i32, End)> {

@@ -5,7 +5,8 @@
 //! - it began with the service's mark in its environment; or
 //! - it is in the control group that was made for the service; or
 //! - it is a child of a member; or
-//! - it is in a session that start or a member made.
+//! - it is in a session that start or a member made; or
+//! - during a start, it is a child of this process, which adopts orphans then.
 //!
 //! Nobody is a member by a number in a file or by a name. Process 1, the kernel, this process and its ancestors are
 //! never members, whatever speaks for it.

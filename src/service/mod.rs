@@ -31,6 +31,7 @@ use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::cgroup::Leaf;
 use crate::host::process::{self, Process};
+use crate::host::reaper::Reaper;
 use crate::state::{Lock, StateFile};
 
 use family::Census;
@@ -236,6 +237,12 @@ impl Service {
         let mark = format!("{MARK}={}", self.mark(cx)?);
         let since = record.map_or(0, |record| record.since);
         let (mut first, silent) = census.marked(mark.as_bytes(), since);
+        if Reaper::is_at_work() {
+            // What start began and what that left, even if it hides where it comes from.
+            let own = std::process::id().cast_signed();
+            let children = census.candidates().filter(|process| process.parent == own);
+            first.extend(children.map(|process| process.identity));
+        }
         let mut sessions = Vec::new();
         let mut groups: HashSet<PathBuf> = self.group_path(cx).into_iter().collect();
         if let Some(record) = record {

@@ -197,20 +197,14 @@ impl Script {
     /// Whether its PID file names a process that ended, of which nobody took notice yet.
     fn is_fooled_by(&self, main: Identity, service: &Service) -> Result<bool> {
         let text = std::fs::read(&self.path).unwrap_or_default();
-        let named = self.pidfile(service, &text).and_then(|path| pidfile::number_in(&path));
+        let named = pidfile_of(service, &text).and_then(|path| pidfile::number_in(&path));
         Ok(named == Some(main.pid) && Process::find(main)?.is_some_and(|process| process.is_dead()))
-    }
-
-    /// Where its PID file is, by the parameter or by itself.
-    fn pidfile(&self, service: &Service, text: &[u8]) -> Option<PathBuf> {
-        let declared = service.pidfile.as_ref().map(|file| file.path.clone());
-        declared.or_else(|| declared_pidfile(text))
     }
 
     /// The process that its PID file names, if the script itself knows the program that runs there.
     pub(super) fn main(&self, service: &Service, census: &Census) -> Option<Process> {
         let text = std::fs::read(&self.path).ok()?;
-        let path = self.pidfile(service, &text)?;
+        let path = pidfile_of(service, &text)?;
         let named = pidfile::named(&path)?;
         let process =
             census.get(named.identity.pid).filter(|now| now.identity == named.identity)?;
@@ -224,6 +218,12 @@ impl Script {
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
+}
+
+/// Where the PID file is, by the parameter or by the script itself.
+fn pidfile_of(service: &Service, text: &[u8]) -> Option<PathBuf> {
+    let declared = service.pidfile.as_ref().map(|file| file.path.clone());
+    declared.or_else(|| declared_pidfile(text))
 }
 
 /// The comment `# pidfile: /run/x.pid`, as `chkconfig(8)` has it, or the assignment `PIDFILE=/run/x.pid` of Debian's

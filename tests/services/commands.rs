@@ -9,7 +9,43 @@ use crate::support::{Host, set_mode};
 #[test]
 #[ignore = "needs root: tests/run services"]
 fn daemons_of_every_kind_start_run_and_stop() {
+    every_kind(&Host::new());
+}
+
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn daemons_of_every_kind_are_known_without_control_groups() {
     let host = Host::new();
+    host.sh("mount -t tmpfs tmpfs /sys/fs/cgroup");
+    every_kind(&host);
+    let bomb = host.service("bomb").within(60).param("stop_timeout", "0.3");
+    bomb.run("start").code(0);
+    bomb.run("stop").code(0);
+    assert_eq!(host.living(), []);
+}
+
+/// A vfork's parent waits uninterruptibly, as for a disk that does not answer.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_process_that_hangs_in_the_kernel_has_failed() {
+    let host = Host::new();
+    let service = host.service("hung").param("hung_after", "1").recurring();
+    service.run("start").code(0);
+    let pid = host.living()[0].0;
+    assert_eq!(host.state(pid), Some('D'));
+    service.run("monitor").code(0);
+    std::thread::sleep(Duration::from_millis(1200));
+    service.run("monitor").code(1).because(&[
+        "uninterruptible",
+        &pid.to_string(),
+        "has not run for 1 s",
+    ]);
+    service.clone().within(20).param("stop_timeout", "1").run("stop").code(0);
+    assert_eq!(host.living(), []);
+}
+
+#[track_caller]
+fn every_kind(host: &Host) {
     for mode in ["stay", "fork", "double", "stranger", "workers", "threads", "become"] {
         let service = host.service(mode);
         service.run("monitor").code(7);

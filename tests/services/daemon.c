@@ -97,6 +97,8 @@ int main(int argc, char **argv)
 			say(text);
 			stay();
 		}
+	} else if (!strcmp(mode, "hung")) { /* waits in the kernel for a child that never lets it go */
+		if (vfork() == 0) stay();
 	} else if (!strcmp(mode, "threads")) {
 		pthread_t thread;
 		pthread_create(&thread, NULL, stay_in_thread, NULL);
