@@ -1,7 +1,7 @@
 //! A service: processes that an agent starts, knows again and ends.
 //!
 //! The kernel is the truth here too. A service runs if its main process does, which is known by number and start time
-//! and never by a number alone ([`record`]); nothing of it is left if none of its processes is ([`family`]). What a
+//! and never by a number alone (`record`); nothing of it is left if none of its processes is (`family`). What a
 //! PID file, an init script or the service itself says is a hint that has to agree with that.
 
 #![forbid(unsafe_code)]

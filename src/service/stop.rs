@@ -44,8 +44,9 @@ pub(super) fn end(
     let record = adopted_for_stop(service, record, cx)?;
     // What was learned on the way, so that the PID file is known for ours after the processes are gone.
     let mut numbers: Vec<i32> = record.iter().filter_map(|record| Some(record.main?.pid)).collect();
-    ask(service, record.as_ref(), until, &mut numbers, cx)?;
-    kill(service, record.as_ref(), &mut numbers, cx)?;
+    if !ask(service, record.as_ref(), until, &mut numbers, cx)? {
+        kill(service, record.as_ref(), &mut numbers, cx)?;
+    }
     forget(service, record.as_ref(), &numbers, cx)
 }
 
@@ -66,19 +67,19 @@ fn adopted_for_stop(
     Ok(Some(adopted))
 }
 
-/// Asks the main process, which knows best how to end its parts; and when it is gone, them.
+/// Asks the main process, which knows best how to end its parts; and when it is gone, them. Whether nobody is left.
 fn ask(
     service: &Service,
     record: Option<&Record>,
     until: Instant,
     numbers: &mut Vec<i32>,
     cx: &Cx<'_>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut asked = Vec::new();
     loop {
-        let Members { found, .. } = service.members(cx, record)?;
+        let Members { found, silent, .. } = service.members(cx, record)?;
         if found.is_empty() {
-            return Ok(());
+            return Ok(silent.is_empty());
         }
         numbers.extend(found.iter().map(|process| process.identity.pid));
         let main = record.and_then(|record| record.main);
@@ -101,7 +102,7 @@ fn ask(
         let left = until.saturating_duration_since(Instant::now()).min(cx.deadline.left());
         if left.is_zero() {
             cx.log.warn(&format!("killing what did not end in time: {}", listed(&found)));
-            return Ok(());
+            return Ok(false);
         }
         wait(&handles, left.min(ROUND));
     }
