@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod anything;
 mod delay;
 mod dummy;
 mod ethmonitor;
@@ -16,12 +17,14 @@ mod ping;
 mod portblock;
 mod route;
 mod sendarp;
+mod service;
 mod stateful;
 
 use crate::agent::Entry;
 
 /// All agents, by name.
 pub const ALL: &[Entry] = &[
+    Entry::of::<anything::Anything>(),
     Entry::of::<delay::Delay>(),
     Entry::of::<dummy::Dummy>(),
     Entry::of::<ethmonitor::EthMonitor>(),
@@ -36,6 +39,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<portblock::PortBlock>(),
     Entry::of::<route::Route>(),
     Entry::of::<sendarp::SendArp>(),
+    Entry::of::<service::AnyService>(),
     Entry::of::<stateful::Stateful>(),
 ];
 

@@ -39,6 +39,7 @@ pub mod promotion;
 pub mod reach;
 pub mod render;
 pub mod runtime;
+pub mod service;
 pub mod source;
 pub mod spec;
 pub mod state;

@@ -211,6 +211,8 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
         || (agent == "MailTo" && ["subject", "reason"].contains(&name))
         || [("Dummy", "fake"), ("ping", "options"), ("portblock", "sync_script")]
             .contains(&(agent, name))
+        || ["command", "cmdline_options", "monitor_hook", "check_command"].contains(&name)
+        || (agent, name) == ("Dummy", "fake")
 }
 
 fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
@@ -223,6 +225,7 @@ fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
             "portno" => "80",
             "action" => "block",
             "mac" => "02:00:00:00:00:01",
+            "binfile" => "/no/such/program",
             _ => "192.0.2.10",
         };
         call.env(format!("OCF_RESKEY_{}", param.name), value);

@@ -212,6 +212,7 @@ macro_rules! own {
 }
 
 own! {
+    own_anything "anything"
     own_delay "Delay"
     own_dummy "Dummy"
     own_ethmonitor "ethmonitor"
@@ -226,5 +227,6 @@ own! {
     own_portblock "portblock"
     own_route "Route"
     own_sendarp "SendArp"
+    own_service "service"
     own_stateful "Stateful"
 }

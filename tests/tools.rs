@@ -194,6 +194,7 @@ fn pcs_refuses_the_same_address_twice() {
 
 /// The parameters that ocf-tester gives to each agent.
 const TESTED_WITH: &[(&str, &[&str])] = &[
+    ("anything", &["binfile=/bin/sleep", "cmdline_options=4714"]),
     ("Delay", &["startdelay=0.1", "stopdelay=0.1", "mondelay=0.1"]),
     ("Dummy", &["fake=something"]),
     ("ethmonitor", &["interface=eth0", "link_status_only=true"]),
@@ -208,6 +209,7 @@ const TESTED_WITH: &[(&str, &[&str])] = &[
     ("portblock", &["protocol=tcp", "portno=8080", "action=block", "ip=192.0.2.10"]),
     ("Route", &["destination=203.0.113.0/24", "device=eth0"]),
     ("SendArp", &["ip=192.0.2.10", "nic=eth0"]),
+    ("service", &["command=/bin/sleep 4715", "settle=0.2"]),
     ("Stateful", &[]),
 ];
 

@@ -11,6 +11,7 @@ mod deliver;
 mod demo;
 mod generate;
 mod install;
+mod launch;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -69,6 +70,9 @@ enum Verb {
         #[command(subcommand)]
         work: connections::Work,
     },
+    /// Become the program that an agent starts (start runs this by itself)
+    #[command(hide = true)]
+    Launch,
     /// Run an agent
     #[command(external_subcommand)]
     Agent(Vec<OsString>),
@@ -111,6 +115,7 @@ fn perform(verb: Verb) -> Result<()> {
             connections::run(&work);
             Ok(())
         }
+        Verb::Launch => launch::run(),
         Verb::DemoPart(words) => demo::run_part(&words),
         Verb::Agent(_) | Verb::Demo => Ok(()),
     }

@@ -67,6 +67,11 @@ impl Worker {
 /// Leaves the caller's process group, and closes what a caller left open by mistake, for whom it would stay open as
 /// long as this process runs.
 pub fn settle() {
+    settle_but(-1);
+}
+
+/// The same, but keeps one descriptor.
+pub fn settle_but(kept: i32) {
     // Whoever ends the process group of the action that started us does not mean us; a leader of its own group
     // already is out of it.
     let _ = nix::unistd::setsid();
@@ -75,7 +80,7 @@ pub fn settle() {
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
-    for number in numbers.into_iter().filter(|number| *number > 2) {
+    for number in numbers.into_iter().filter(|number| *number > 2 && *number != kept) {
         let _ = nix::unistd::close(number);
     }
 }

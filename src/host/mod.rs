@@ -1,10 +1,12 @@
 //! The host's kernel, in the verbs of the agents.
 
+pub mod account;
 pub mod address;
 pub mod addrlabel;
 pub mod announce;
 pub mod arp;
 pub mod attribute;
+pub mod cgroup;
 pub mod clock;
 pub mod detached;
 mod dump;
@@ -13,6 +15,8 @@ pub mod hardware;
 pub mod icmp;
 pub mod infiniband;
 pub mod lab;
+pub mod launch;
+pub mod launcher;
 pub mod link;
 pub mod macvlan;
 pub mod names;
@@ -24,10 +28,13 @@ pub mod netlink;
 pub mod nft;
 mod nss;
 pub mod packet;
+pub mod pidfd;
 pub mod probe;
+pub mod process;
 pub mod program;
 pub mod rarp;
 mod raw;
+pub mod reaper;
 pub mod refusal;
 pub mod route;
 mod routes;

@@ -7,6 +7,7 @@ mod ethernet;
 pub(crate) mod mail;
 mod network;
 mod ports;
+mod process;
 mod routing;
 
 use std::ffi::{OsStr, OsString};
@@ -18,6 +19,10 @@ use super::{Kind, Value, quoted};
 pub use cluster::{AttributeName, DeviceName, Interval};
 pub use ethernet::{AddressList, ListedAddress, NewInterfaceName, UnicastMac};
 pub use mail::{Mailbox, Mailboxes, Relay};
+pub use process::{
+    AccountName, Directory, Limits, Program, Script, SignalName, Umask, Variables, Words,
+};
+
 pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
     MulticastMac, NamespaceName, Netmask,

@@ -1,0 +1,255 @@
+//! `service`: any daemon.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+
+use crate::action::Action;
+use crate::agent::{Agent, Cx, Status};
+use crate::choice;
+use crate::error::{Error, Result};
+use crate::param::values::{
+    AbsolutePath, AccountName, Directory, Limits, Script, Seconds, SignalName, Umask, Variables,
+    Words,
+};
+use crate::params;
+use crate::service::{self, Check, Command, Kind, PidFile, Place, Readiness, Service};
+use crate::spec::{ActionSpec, AgentSpec, Haresources};
+
+choice! {
+    /// How a command says that it is up.
+    pub enum Ready {
+        /// By staying alive.
+        Alive = "alive",
+        /// By `sd_notify(3)`.
+        Notify = "notify",
+    }
+}
+
+params! {
+    pub struct Params {
+        /// Init script
+        ///
+        /// An LSB init script: its name in `/etc/init.d`, or an absolute path. Give either this or `command`. Start and
+        /// stop run it with those words; its status is believed only as far as its processes agree.
+        script: Option<Script> { unique_group: Some("script") },
+
+        /// Program with its arguments
+        ///
+        /// A program that keeps running, in the foreground or as a daemon, and its arguments. Split into words as a
+        /// shell does, with quotes and backslashes understood; but no shell reads them and nothing is expanded. Give
+        /// either this or `script`.
+        command: Option<Words>,
+
+        /// User of a command
+        ///
+        /// Whom the command runs as, with the user's groups and `HOME`, `USER`, `LOGNAME`, `SHELL` and `PATH` as a
+        /// login sets them. No profile is read and no shell is run.
+        user: AccountName = "root",
+
+        /// Group of a command
+        ///
+        /// The group that it runs with and that its files get. Without it, the user's.
+        group: Option<AccountName>,
+
+        /// Environment
+        ///
+        /// Variables besides those that a login sets: words such as `LANG=C.UTF-8 "JAVA_OPTS=-Xmx1g -Xms1g"`.
+        environment: Option<Variables>,
+
+        /// Directory that a command runs in
+        ///
+        /// An absolute path.
+        workdir: Directory = "/",
+
+        /// File mode creation mask of a command
+        ///
+        /// Octal digits: 0027 makes files that only the user writes and the group reads.
+        umask: Umask = "0022",
+
+        /// Limits of a command
+        ///
+        /// Words such as `nofile=65536 core=unlimited memlock=65536:unlimited`, by the names of `limits.conf`; soft and
+        /// hard limit are separated by a colon where they differ, and sizes are in bytes.
+        limits: Option<Limits>,
+
+        /// File for a command's output
+        ///
+        /// What it writes is appended to it, errors included unless `errlogfile` is set. The user must be able to write
+        /// it. If the command dies at once, its last line is in the reason of the failed start.
+        logfile: AbsolutePath = "/dev/null",
+
+        /// File for a command's errors
+        ///
+        /// What it writes to standard error is appended to it.
+        errlogfile: Option<AbsolutePath>,
+
+        /// PID file of the service
+        ///
+        /// The file in which the service writes the number of its main process. Start waits for it if it is a command's,
+        /// and believes it only if it names a process of the service. A script may name it by itself, in a line
+        /// `# pidfile: /run/x.pid`.
+        pidfile: Option<AbsolutePath>,
+
+        /// How a command says that it is up
+        ///
+        /// `alive`: it stays alive for `settle` seconds. `notify`: it sends READY=1 to the socket that the variable
+        /// `NOTIFY_SOCKET` names, as services of systemd's type notify do.
+        ready: Ready = "alive",
+
+        /// Seconds that a command has to stay alive
+        ///
+        /// A command that ends earlier has failed to start. Each start lasts at least so long.
+        settle: Seconds = "1",
+
+        /// Signal that asks it to end
+        ///
+        /// Sent to the main process first, and to what is left when that is gone.
+        stop_signal: SignalName = "TERM",
+
+        /// Seconds to end by itself
+        ///
+        /// How long the service may take before all that is left of it is killed. Without it, two thirds of the time that
+        /// stop has.
+        stop_timeout: Option<Seconds>,
+
+        /// Program that says whether the service works
+        ///
+        /// A program with its arguments, split into words as `command` is, and run as root by monitors of level 20.
+        /// Monitor fails if its exit code is not 0 or if it does not end in time.
+        check_command: Option<Words>,
+
+        /// Seconds after which a process in the kernel counts as hung
+        ///
+        /// Monitor fails if the main process sleeps uninterruptibly, as for a disk or a server that does not answer, and
+        /// has not run for so long.
+        hung_after: Seconds = "60",
+    }
+}
+
+pub struct AnyService(Params);
+
+impl From<Params> for AnyService {
+    fn from(params: Params) -> Self {
+        Self(params)
+    }
+}
+
+impl AnyService {
+    /// What is run, if exactly one thing is.
+    fn kind(&self) -> Option<Kind> {
+        let command = self.0.command.as_ref().filter(|words| !words.as_slice().is_empty());
+        match (command, &self.0.script) {
+            (Some(words), None) => Some(Kind::Command(Box::new(self.command(words)))),
+            (None, Some(script)) => Some(Kind::Script(service::Script {
+                path: script.as_path().to_owned(),
+                environment: self.environment(),
+            })),
+            _ => None,
+        }
+    }
+
+    fn command(&self, words: &Words) -> Command {
+        let params = &self.0;
+        Command {
+            words: words.as_slice().to_vec(),
+            user: params.user.as_str().to_owned(),
+            group: params.group.as_ref().map(|group| group.as_str().to_owned()),
+            environment: self.environment(),
+            directory: Place::At(params.workdir.as_path().to_owned()),
+            umask: Some(params.umask.bits()),
+            limits: params
+                .limits
+                .as_ref()
+                .map_or_else(Vec::new, |limits| limits.as_slice().to_vec()),
+            output: params.logfile.as_path().to_owned(),
+            errors: path(params.errlogfile.as_ref()),
+            readiness: match params.ready {
+                Ready::Alive => Readiness::Alive,
+                Ready::Notify => Readiness::Notify,
+            },
+            settle: params.settle.get(),
+            adopt: true,
+        }
+    }
+
+    fn environment(&self) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+        self.0.environment.as_ref().map_or_else(Vec::new, |variables| variables.as_slice().to_vec())
+    }
+
+    fn service(&self) -> Service {
+        let params = &self.0;
+        let check = params.check_command.as_ref().filter(|words| !words.as_slice().is_empty());
+        Service {
+            agent: Self::SPEC.name,
+            kind: self.kind(),
+            pidfile: path(params.pidfile.as_ref()).map(|path| PidFile { path, written: false }),
+            stop_signal: params.stop_signal.get(),
+            stop_timeout: params.stop_timeout.map(Seconds::get),
+            check: check.map(|words| Check {
+                words: words.as_slice().to_vec(),
+                level: 20,
+                parameter: "check_command",
+            }),
+            hung_after: params.hung_after.get(),
+        }
+    }
+}
+
+fn path(given: Option<&AbsolutePath>) -> Option<PathBuf> {
+    given.map(|path| path.as_path().to_owned())
+}
+
+impl Agent for AnyService {
+    type Params = Params;
+
+    const SPEC: AgentSpec = AgentSpec {
+        name: "service",
+        short: "Any daemon: an init script or a command",
+        long: "Starts a daemon, waits until it is up, watches its processes and ends all of them.\n\n\
+               Monitor looks at the main process: one that is stopped, hangs in the kernel or executes another program \
+               has failed, and so has one that is dead while its parts live. At level 10 an init script's status has to \
+               agree; at level 20 `check_command` is run. A daemon that already runs is taken over if it is provably \
+               the one that is configured: the same program with the same arguments as the same user.\n\n\
+               Stop asks the service to end, and kills all that is left of it when time is over. It succeeds only when \
+               no process is left.",
+        actions: &[
+            ActionSpec::new(Action::Start, 60),
+            ActionSpec::new(Action::Stop, 60),
+            ActionSpec::new(Action::Monitor, 20).every(10).depth(0),
+            ActionSpec::new(Action::Monitor, 30).every(60).depth(10),
+            ActionSpec::new(Action::Monitor, 30).every(120).depth(20),
+            ActionSpec::new(Action::ValidateAll, 10),
+            ActionSpec::new(Action::MetaData, 5),
+        ],
+        haresources: Some(Haresources { arguments: &["script"], required: 1, fixed: &[] }),
+    };
+
+    fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
+        self.service().monitor(cx)
+    }
+
+    fn start(&self, cx: &Cx<'_>) -> Result<()> {
+        self.service().start(cx)
+    }
+
+    fn stop(&self, cx: &Cx<'_>) -> Result<()> {
+        self.service().stop(cx)
+    }
+
+    fn check(&self, _: &Cx<'_>) -> Result<()> {
+        if self.kind().is_some() {
+            return Ok(());
+        }
+        let why = match (&self.0.command, &self.0.script) {
+            (Some(_), Some(_)) => "is given together with script; give one of them",
+            (Some(_), None) => "has no words; name a program",
+            _ => "is not given, and script neither; give one of them",
+        };
+        Err(Error::Configured { name: "command", why: why.to_owned() })
+    }
+
+    fn validate(&self, _: &Cx<'_>) -> Result<()> {
+        self.service().validate()
+    }
+}

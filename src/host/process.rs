@@ -1,0 +1,334 @@
+//! Processes, as /proc shows them (`proc_pid_stat(5)`).
+//!
+//! A process number is no identity: it is used again. Number and start time together are one until the next boot,
+//! since the kernel never starts two processes of one number within one tick of its clock.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use crate::error::{Doing, Result};
+
+/// One process, whatever its number is used for later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Its number.
+    pub pid: i32,
+    /// When it began, in ticks since boot.
+    pub start: u64,
+}
+
+/// What a look at a process showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Which one it is.
+    pub identity: Identity,
+    /// The number of its parent.
+    pub parent: i32,
+    /// Its session.
+    pub session: i32,
+    /// Its controlling terminal; 0 for none.
+    pub terminal: i32,
+    /// The kernel's letter for what it is doing.
+    pub state: char,
+    /// How many threads it has.
+    pub threads: u32,
+    /// Whether it is a part of the kernel.
+    pub is_kernel: bool,
+    /// The first 15 bytes of its program's name, made printable.
+    pub name: String,
+}
+
+/// `PF_KTHREAD` of the kernel's `sched.h`.
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
+impl Process {
+    /// The process of that number; none if there is none.
+    ///
+    /// # Errors
+    /// /proc does not answer.
+    pub fn look(pid: i32) -> Result<Option<Self>> {
+        let path = format!("/proc/{pid}/stat");
+        let text = match read(&path) {
+            Err(error) if is_gone(&error) => return Ok(None),
+            other => other.doing(|| format!("read {path}"))?,
+        };
+        let parsed = Self::parse(&text).ok_or_else(|| io::Error::other("it has another form"));
+        parsed.doing(|| format!("understand {path}")).map(Some)
+    }
+
+    /// The process with that identity; none if it is gone, even if another one has its number.
+    ///
+    /// # Errors
+    /// /proc does not answer.
+    pub fn find(identity: Identity) -> Result<Option<Self>> {
+        Ok(Self::look(identity.pid)?.filter(|process| process.identity == identity))
+    }
+
+    /// This process.
+    ///
+    /// # Errors
+    /// /proc is not mounted, or is that of another process namespace.
+    pub fn own() -> Result<Self> {
+        let pid = std::process::id();
+        // In a /proc of another namespace numbers mean other processes.
+        let shown = std::fs::read_link("/proc/self").doing(|| "read /proc/self")?;
+        let own = if shown.as_os_str() == pid.to_string().as_str() {
+            Self::look(pid.cast_signed())?
+        } else {
+            None
+        };
+        own.ok_or_else(|| {
+            io::Error::other("it is that of other processes; mount that of this namespace")
+        })
+        .doing(|| format!("find process {pid} in /proc"))
+    }
+
+    /// All processes.
+    ///
+    /// # Errors
+    /// /proc does not answer.
+    pub fn all() -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").doing(|| "list /proc")? {
+            let entry = entry.doing(|| "list /proc")?;
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(pid) = pid {
+                found.extend(Self::look(pid)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// From the content of `/proc/<pid>/stat`. The name may hold blanks and brackets; the last bracket ends it.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let open = text.iter().position(|byte| *byte == b'(')?;
+        let close = text.iter().rposition(|byte| *byte == b')')?;
+        let pid = std::str::from_utf8(text.get(..open)?).ok()?.trim().parse().ok()?;
+        let name = String::from_utf8_lossy(text.get(open + 1..close)?);
+        let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        // The manual page counts from 1, and the state is its field 3.
+        let field = |number: usize| fields.get(number - 3);
+        Some(Self {
+            identity: Identity { pid, start: field(22)?.parse().ok()? },
+            state: field(3)?.chars().next()?,
+            parent: field(4)?.parse().ok()?,
+            session: field(6)?.parse().ok()?,
+            terminal: field(7)?.parse().ok()?,
+            is_kernel: field(9)?.parse::<u64>().ok()? & KERNEL_THREAD != 0,
+            threads: field(20)?.parse().ok()?,
+            name: name.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+        })
+    }
+
+    /// Whether nothing of it runs any more: it ended, and its parent did not take notice yet. A process whose first
+    /// thread ended while others go on looks the same but for their number.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        matches!(self.state, 'X' | 'x') || (self.state == 'Z' && self.threads <= 1)
+    }
+
+    /// Whether a signal or a debugger stopped it.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, 'T' | 't')
+    }
+
+    /// Whether it sleeps and even SIGKILL does not wake it.
+    #[must_use]
+    pub fn is_uninterruptible(&self) -> bool {
+        self.state == 'D'
+    }
+
+    /// The file that it executes, as it was called when that began; none for the kernel's and others' processes.
+    #[must_use]
+    pub fn executable(&self) -> Option<PathBuf> {
+        let target = std::fs::read_link(self.path("exe")).ok()?.into_os_string().into_vec();
+        // An upgrade replaced the file, which changes nothing of what runs.
+        let kept = target.strip_suffix(b" (deleted)").unwrap_or(&target).to_vec();
+        Some(PathBuf::from(OsString::from_vec(kept)))
+    }
+
+    /// Its words, as far as it did not write over them.
+    #[must_use]
+    pub fn words(&self) -> Vec<OsString> {
+        let mut text = read(&self.path("cmdline")).unwrap_or_default();
+        text.pop_if(|last| *last == 0);
+        text.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect()
+    }
+
+    /// The effective user that it runs as.
+    #[must_use]
+    pub fn user(&self) -> Option<u32> {
+        // The directory is root's for a process that may not be traced; its status never is.
+        let status = read(&self.path("status")).ok()?;
+        let status = String::from_utf8_lossy(&status);
+        status_field(&status, "Uid:")?.split_ascii_whitespace().nth(1)?.parse().ok()
+    }
+
+    /// How often its first thread gave up or lost the processor: while this does not change, it did not run.
+    #[must_use]
+    pub fn switches(&self) -> Option<u64> {
+        let status = read(&self.path("status")).ok()?;
+        let status = String::from_utf8_lossy(&status);
+        let number = |name| status_field(&status, name)?.trim().parse::<u64>().ok();
+        Some(number("voluntary_ctxt_switches:")? + number("nonvoluntary_ctxt_switches:")?)
+    }
+
+    /// Where in the kernel it waits, for people.
+    #[must_use]
+    pub fn waits_in(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.path("wchan")).ok()?;
+        Some(text.trim().to_owned()).filter(|place| !place.is_empty() && place != "0")
+    }
+
+    /// Whether it is in this process's namespace of process numbers, and no container's.
+    #[must_use]
+    pub fn is_in_our_namespace(&self) -> bool {
+        let namespace = |path: &str| std::fs::metadata(path).map(|about| about.ino()).ok();
+        let own = namespace("/proc/self/ns/pid");
+        own.is_some() && own == namespace(&self.path("ns/pid"))
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.identity.pid)
+    }
+}
+
+impl fmt::Display for Process {
+    /// For an exit reason: number, program and state.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            'Z' if self.is_dead() => "ended",
+            'Z' => "its first thread ended",
+            'X' | 'x' => "ended",
+            'T' => "stopped by a signal",
+            't' => "stopped by a debugger",
+            'D' => "uninterruptible",
+            'R' => "running",
+            _ => "sleeping",
+        };
+        write!(f, "process {} ({}, {state}", self.identity.pid, self.name)?;
+        match self.waits_in().filter(|_| self.is_uninterruptible()) {
+            Some(place) => write!(f, " in {place})"),
+            None => write!(f, ")"),
+        }
+    }
+}
+
+/// Whether the environment that a process began with has this entry. It need not be there any more: some programs
+/// write over it.
+///
+/// The kernel takes a lock of the process's memory for the answer, for which it waits if the process hangs in a page
+/// fault; so call this where waiting does no harm.
+#[must_use]
+pub fn began_with(identity: Identity, entry: &[u8]) -> bool {
+    let environment = read(&format!("/proc/{}/environ", identity.pid)).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|found| found == entry)
+}
+
+/// The entry of that name in the environment that a process began with.
+#[must_use]
+pub fn variable(identity: Identity, name: &str) -> Option<OsString> {
+    let environment = read(&format!("/proc/{}/environ", identity.pid)).ok()?;
+    let found = environment
+        .split(|byte| *byte == 0)
+        .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    Some(OsStr::from_bytes(found).to_owned())
+}
+
+/// What changes with every boot.
+///
+/// # Errors
+/// /proc does not answer.
+pub fn boot() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let text = std::fs::read_to_string(path).doing(|| format!("read {path}"))?;
+    Ok(text.trim().to_owned())
+}
+
+/// The number of this namespace of process numbers.
+#[must_use]
+pub fn namespace() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |about| about.ino())
+}
+
+fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name))
+}
+
+/// A file of /proc, in one read as long as it is short.
+fn read(path: &str) -> io::Result<Vec<u8>> {
+    let mut content = Vec::with_capacity(4096);
+    std::fs::File::open(path)?.take(4 << 20).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// A process that ends while it is looked at answers with the one or the other.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LINE: &[u8] =
+        b"42 (a ) R (b) T 1 42 40 34817 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 98765 1000 2 \
+        18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0\n";
+
+    #[test]
+    fn a_name_with_blanks_and_brackets_is_a_name() {
+        let process = Process::parse(LINE).unwrap();
+        assert_eq!(process.identity, Identity { pid: 42, start: 98765 });
+        assert_eq!((process.name.as_str(), process.state, process.parent), ("a ) R (b", 'T', 1));
+        assert_eq!((process.session, process.terminal, process.threads), (40, 34817, 3));
+        assert!(process.is_stopped() && !process.is_dead() && !process.is_kernel);
+    }
+
+    #[test]
+    fn this_process_is_found_and_its_parts_are_its_own() {
+        let own = Process::own().unwrap();
+        assert_eq!(own.executable().unwrap(), std::env::current_exe().unwrap());
+        assert_eq!(own.words(), std::env::args_os().collect::<Vec<_>>());
+        assert_eq!(own.user(), Some(nix::unistd::geteuid().as_raw()));
+        assert!(own.is_in_our_namespace() && !own.is_dead() && own.switches().is_some());
+        assert!(Process::all().unwrap().iter().any(|process| process.identity == own.identity));
+        let earlier = Identity { start: own.identity.start - 1, ..own.identity };
+        assert_eq!(Process::find(earlier).unwrap(), None, "another one of the same number");
+    }
+
+    #[test]
+    fn the_kernel_is_told_from_programs_and_the_ended_from_the_living() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        while !Process::look(pid).unwrap().unwrap().is_dead() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.wait().unwrap();
+        assert_eq!(Process::look(pid).unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Process::parse(&bytes);
+        }
+
+        #[test]
+        fn any_name_is_told_from_the_rest(name in "[ -~]{0,15}") {
+            let text = String::from_utf8_lossy(LINE).replace("a ) R (b", &name);
+            let process = Process::parse(text.as_bytes()).unwrap();
+            prop_assert_eq!(process.name, name);
+            prop_assert_eq!(process.identity.start, 98765);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! A service: processes that an agent starts, knows again and ends.
+//!
+//! The kernel is the truth here too. A service runs if its main process does, which is known by number and start time
+//! and never by a number alone (`record`); nothing of it is left if none of its processes is (`family`). What a
+//! PID file, an init script or the service itself says is a hint that has to agree with that.
+
+#![forbid(unsafe_code)]
+
+mod adopt;
+mod environment;
+mod family;
+mod health;
+mod monitor;
+mod notify;
+mod pidfile;
+mod ready;
+mod record;
+mod run;
+mod script;
+mod start;
+mod stop;
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::agent::Cx;
+use crate::error::{Error, Result};
+use crate::host::cgroup::Leaf;
+use crate::host::process::{self, Process};
+use crate::host::reaper::Reaper;
+use crate::state::{Lock, StateFile};
+
+use family::Census;
+use record::Record;
+
+/// The variable that marks every process of a service.
+pub const MARK: &str = "OCFBOX_INSTANCE";
+
+/// What a service is asked to end by, if nothing else is said.
+pub const STOP_SIGNAL: Signal = Signal::SIGTERM;
+
+/// A service and how it is to be.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The agent whose resource it is.
+    pub agent: &'static str,
+    /// What is run; none for a stop or a monitor that was given nothing usable, and then does what it can without.
+    pub kind: Option<Kind>,
+    /// The file with the number of the main process.
+    pub pidfile: Option<PidFile>,
+    /// Sent to the main process first.
+    pub stop_signal: Signal,
+    /// How long it may take to end by itself; without it, two thirds of the action's time.
+    pub stop_timeout: Option<Duration>,
+    /// A program that says whether the service works.
+    pub check: Option<Check>,
+    /// For how long the main process may sleep uninterruptibly.
+    pub hung_after: Duration,
+}
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A program.
+    Command(Box<Command>),
+    /// An LSB init script.
+    Script(Script),
+}
+
+/// A program that is the service, or starts it.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The program and its arguments.
+    pub words: Vec<OsString>,
+    /// Whom it runs as.
+    pub user: String,
+    /// Its group, if it is not that of the user.
+    pub group: Option<String>,
+    /// Variables besides those that a login sets.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Where it runs.
+    pub directory: Place,
+    /// Its file mode creation mask.
+    pub umask: Option<u32>,
+    /// Its limits: name, soft, hard.
+    pub limits: Vec<(String, u64, u64)>,
+    /// Where its output goes.
+    pub output: PathBuf,
+    /// Where its errors go, if not there too.
+    pub errors: Option<PathBuf>,
+    /// How it says that it is up.
+    pub readiness: Readiness,
+    /// How long it has to stay alive before it counts as started.
+    pub settle: Duration,
+    /// Whether one that runs already is taken over without a PID file that names it.
+    pub adopt: bool,
+}
+
+/// A directory.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// The user's home.
+    Home,
+    /// This one.
+    At(PathBuf),
+}
+
+/// An init script.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Variables besides those that every script may expect.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// How a service says that it is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// By staying alive.
+    Alive,
+    /// By `READY=1` on the socket in `NOTIFY_SOCKET` (`sd_notify(3)`).
+    Notify,
+}
+
+/// A PID file.
+#[derive(Clone, Debug)]
+pub struct PidFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether start writes it; otherwise the service does.
+    pub written: bool,
+}
+
+/// A program that a monitor runs.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// The program and its arguments.
+    pub words: Vec<OsString>,
+    /// The lowest monitor level at which it is run.
+    pub level: u32,
+    /// The parameter that it comes from.
+    pub parameter: &'static str,
+}
+
+impl Service {
+    /// Whether it works; see [`crate::agent::Agent::monitor`].
+    ///
+    /// # Errors
+    /// It does not, although something of it is there.
+    pub fn monitor(&self, cx: &Cx<'_>) -> Result<crate::agent::Status> {
+        monitor::monitor(self, cx)
+    }
+
+    /// Starts it and waits until it is up, or leaves nothing of it behind.
+    ///
+    /// # Errors
+    /// It is not up.
+    pub fn start(&self, cx: &Cx<'_>) -> Result<()> {
+        start::start(self, cx)
+    }
+
+    /// Ends it with all its processes.
+    ///
+    /// # Errors
+    /// Something of it is left.
+    pub fn stop(&self, cx: &Cx<'_>) -> Result<()> {
+        stop::stop(self, cx)
+    }
+
+    /// Looks whether it could be started here.
+    ///
+    /// # Errors
+    /// It could not.
+    pub fn validate(&self) -> Result<()> {
+        match &self.kind {
+            Some(Kind::Command(command)) => environment::validate(command),
+            Some(Kind::Script(script)) => script.validate(),
+            None => Ok(()),
+        }
+    }
+
+    fn name(&self, cx: &Cx<'_>) -> String {
+        format!("{}-{}", self.agent, cx.instance)
+    }
+
+    fn lock(&self, cx: &Cx<'_>) -> Result<Option<Lock>> {
+        cx.state.lock(&self.name(cx), &cx.deadline)
+    }
+
+    fn record_file(&self, cx: &Cx<'_>) -> StateFile {
+        cx.state.file(&format!("{}.processes", self.name(cx)))
+    }
+
+    /// The record, if there is one of this boot. One that cannot be read is none: the processes themselves know too.
+    fn record(&self, cx: &Cx<'_>) -> Result<Option<Record>> {
+        Record::load(&self.record_file(cx), &process::boot()?).or_else(|error| {
+            cx.log.warn(&error.to_string());
+            Ok(None)
+        })
+    }
+
+    /// The value of [`MARK`]: the same for every action on this resource, here and until the next boot. A container has
+    /// another namespace, and so another mark.
+    fn mark(&self, cx: &Cx<'_>) -> Result<String> {
+        let (boot, namespace) = (process::boot()?, process::namespace());
+        Ok(format!("{}:{}:{boot}:{namespace}", self.agent, cx.instance))
+    }
+
+    /// Where its control group is or would be.
+    fn group_path(&self, cx: &Cx<'_>) -> Option<PathBuf> {
+        let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+        let name: String = self.name(cx).chars().map(safe).take(100).collect();
+        // The instance may have lost something in its name, and another namespace may have one of the same.
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for byte in self.mark(cx).ok()?.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Leaf::path_of(&format!("ocfbox-{name}-{hash:016x}"))
+    }
+
+    /// All processes of the service that live, the oldest first; and those that did not say whether they are.
+    ///
+    /// That there is none is looked at twice. The kernel lists a directory in pieces: a process that begins after the
+    /// piece was made is not in it, and its parent may have ended by the time that it is looked at.
+    fn members(&self, cx: &Cx<'_>, record: Option<&Record>) -> Result<Members> {
+        let members = self.members_once(cx, record)?;
+        if members.found.is_empty() { self.members_once(cx, record) } else { Ok(members) }
+    }
+
+    fn members_once(&self, cx: &Cx<'_>, record: Option<&Record>) -> Result<Members> {
+        let census = Census::take()?;
+        let mark = format!("{MARK}={}", self.mark(cx)?);
+        let since = record.map_or(0, |record| record.since);
+        let (mut first, silent) = census.marked(mark.as_bytes(), since);
+        if Reaper::is_at_work() {
+            // What start began and what that left, even if it hides where it comes from.
+            let own = std::process::id().cast_signed();
+            let children = census.candidates().filter(|process| process.parent == own);
+            first.extend(children.map(|process| process.identity));
+        }
+        let mut sessions = Vec::new();
+        let mut groups: HashSet<PathBuf> = self.group_path(cx).into_iter().collect();
+        if let Some(record) = record {
+            first.extend(record.main.into_iter().chain(record.parts.iter().copied()));
+            sessions.extend(record.session);
+            groups.extend(record.group.clone());
+        }
+        for leaf in groups.iter().filter_map(|path| Leaf::at(path)) {
+            let listed = leaf.processes();
+            first.extend(
+                listed.iter().filter_map(|pid| census.get(*pid)).map(|found| found.identity),
+            );
+        }
+        let found = census.family(&first, &sessions);
+        let silent = silent.iter().filter_map(|identity| census.get(identity.pid)).cloned();
+        let silent = silent.filter(|process| !found.contains(process)).collect();
+        Ok(Members { found, silent, census })
+    }
+}
+
+/// Who lives of a service.
+#[derive(Debug)]
+struct Members {
+    found: Vec<Process>,
+    silent: Vec<Process>,
+    census: Census,
+}
+
+/// Some processes in words.
+fn listed(processes: &[Process]) -> String {
+    const SHOWN: usize = 3;
+    let mut words: Vec<String> = processes.iter().take(SHOWN).map(ToString::to_string).collect();
+    if processes.len() > SHOWN {
+        words.push(format!("{} more", processes.len() - SHOWN));
+    }
+    words.join(", ")
+}
+
+/// Whether a program is a script, whose interpreter may become any other program.
+fn is_script(path: &Path) -> bool {
+    use std::io::Read;
+    let mut magic = [0; 2];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+        && &magic == b"#!"
+}
+
+/// The error of a service with nothing to run.
+fn nothing_to_run() -> Error {
+    Error::Failed("cannot start: there is nothing to run".to_owned())
+}

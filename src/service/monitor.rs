@@ -1,0 +1,120 @@
+//! Whether a service works.
+
+#![forbid(unsafe_code)]
+
+use super::record::Record;
+use super::{Check, Kind, Members, Service, adopt, environment, health, listed, run};
+use crate::agent::{Cx, Status};
+use crate::error::{Error, Result};
+use crate::host::process::Process;
+
+/// A service whose recorded main process lives is judged by that process alone: a handful of files, however many
+/// processes there are. Only without one are all processes looked at.
+///
+/// # Errors
+/// It does not work, although something of it is there.
+pub(super) fn monitor(service: &Service, cx: &Cx<'_>) -> Result<Status> {
+    let record = service.record(cx)?;
+    let main = record.as_ref().filter(|record| record.complete).and_then(|record| record.main);
+    if let Some(main) = main
+        && let Some(process) = Process::find(main)?
+        && !process.is_dead()
+    {
+        health::judge(service, &process, record.as_ref(), cx)?;
+        return deeper(service, cx);
+    }
+    let members = service.members(cx, record.as_ref())?;
+    refuse_silent(&members)?;
+    match (members.found.is_empty(), &record) {
+        (true, _) => without_processes(service, &members, record.as_ref(), cx),
+        // The record was lost, and the processes know whose they are.
+        (false, None) => match main_of(&members.found) {
+            Some(main) => {
+                health::judge(service, main, None, cx)?;
+                deeper(service, cx)
+            }
+            None => Err(parts(&members.found)),
+        },
+        (false, Some(record)) if !record.complete => Err(Error::Failed(format!(
+            "a start was cut short and left {}; stop the resource",
+            listed(&members.found)
+        ))),
+        (false, Some(Record { main: Some(main), .. })) => Err(Error::Failed(format!(
+            "the main process {} is dead, but parts live: {}",
+            main.pid,
+            listed(&members.found)
+        ))),
+        // What an init script started, and did not say which process is the main one.
+        (false, Some(_)) => deeper(service, cx),
+    }
+}
+
+/// The one that is the service: the only one whose parent is no member.
+pub(super) fn main_of(members: &[Process]) -> Option<&Process> {
+    let mut roots = members
+        .iter()
+        .filter(|process| !members.iter().any(|other| other.identity.pid == process.parent));
+    let first = roots.next()?;
+    roots.next().is_none().then_some(first)
+}
+
+fn parts(members: &[Process]) -> Error {
+    Error::Failed(format!(
+        "its main process is dead or unknown, but parts live: {}",
+        listed(members)
+    ))
+}
+
+/// Nobody can say of these whether they are of the service, and so not that it is stopped.
+pub(super) fn refuse_silent(members: &Members) -> Result<()> {
+    if members.silent.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "cannot tell whether {} belongs to it: it does not answer",
+        listed(&members.silent)
+    )))
+}
+
+/// None of its processes is here, by all that is known; but it may run without our knowing.
+fn without_processes(
+    service: &Service,
+    members: &Members,
+    record: Option<&Record>,
+    cx: &Cx<'_>,
+) -> Result<Status> {
+    if let Some(found) = adopt::find(service, &members.census) {
+        health::judge(service, &found, None, cx)?;
+        return deeper(service, cx);
+    }
+    match &service.kind {
+        Some(Kind::Script(script)) => script.second_opinion(service, record, cx),
+        _ => Ok(Status::NotRunning),
+    }
+}
+
+/// What is asked besides the process.
+fn deeper(service: &Service, cx: &Cx<'_>) -> Result<Status> {
+    if let Some(Kind::Script(script)) = &service.kind {
+        let record = service.record(cx)?;
+        if cx.level >= 10 || record.is_none_or(|record| record.main.is_none()) {
+            script.confirm(service, cx)?;
+        }
+    }
+    if let Some(check) = service.check.as_ref().filter(|check| cx.level >= check.level) {
+        passes(service, check, cx)?;
+    }
+    Ok(Status::Running)
+}
+
+/// Runs the check. It is not marked as a part of the service, for it is none.
+pub(super) fn passes(service: &Service, check: &Check, cx: &Cx<'_>) -> Result<()> {
+    let parameter = check.parameter;
+    let mark = format!("{}/check", service.mark(cx)?);
+    let ran = run::run(check.words.clone(), environment::plain(&mark), None, &cx.deadline)?;
+    match ran.end {
+        None => Err(cx.deadline.missed(&format!("the program in {parameter}"))),
+        Some(_) if ran.ended_with(0) => Ok(()),
+        Some(_) => Err(Error::Failed(format!("the program in {parameter} says no: {}", ran.how()))),
+    }
+}

@@ -1,0 +1,115 @@
+/* A daemon that behaves in the way that its first argument says. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static void stay(void) { for (;;) pause(); }
+
+/* A process of its own session below process 1, as daemon(3) leaves it. */
+static void daemonize(int twice)
+{
+	if (fork() > 0) _exit(0);
+	setsid();
+	if (twice && fork() > 0) _exit(0);
+	for (int fd = 0; fd < 3; fd++) dup2(open("/dev/null", O_RDWR), fd);
+}
+
+static void write_pid(const char *path)
+{
+	FILE *file = path ? fopen(path, "w") : NULL;
+	if (file) { fprintf(file, "%d\n", getpid()); fclose(file); }
+}
+
+static void on_term_multiply(int signal)
+{
+	(void)signal;
+	for (int i = 0; i < 5000; i++) {
+		if (fork() == 0) {
+			struct sigaction ignore = { .sa_handler = SIG_IGN };
+			sigaction(SIGTERM, &ignore, NULL);
+			setsid();
+			stay();
+		}
+		usleep(500);
+	}
+}
+
+static void on_usr1_become_sleep(int signal)
+{
+	(void)signal;
+	execl("/bin/sleep", "daemon", "1000", (char *)NULL);
+}
+
+static void say(const char *text)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *path = getenv("NOTIFY_SOCKET");
+	if (!path) exit(9);
+	strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	sendto(fd, text, strlen(text), 0, (struct sockaddr *)&address, sizeof address);
+	close(fd);
+}
+
+static void *stay_in_thread(void *nothing) { (void)nothing; stay(); return NULL; }
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc > 1 ? argv[1] : "stay";
+	const char *extra = argc > 2 ? argv[2] : NULL;
+	signal(SIGHUP, SIG_IGN);
+	if (!strcmp(mode, "stay")) {
+		write_pid(extra);
+	} else if (!strcmp(mode, "fork")) {
+		daemonize(0); write_pid(extra);
+	} else if (!strcmp(mode, "double")) {
+		daemonize(1); write_pid(extra);
+	} else if (!strcmp(mode, "stranger")) { /* nothing of where it comes from is left but the kernel's books */
+		daemonize(1);
+		char *none[] = { NULL };
+		execle(argv[0], "stranger", "stay", (char *)NULL, none);
+	} else if (!strcmp(mode, "deaf")) {
+		signal(SIGTERM, SIG_IGN);
+		if (fork() == 0) { setsid(); stay(); }
+	} else if (!strcmp(mode, "bomb")) {
+		signal(SIGTERM, on_term_multiply);
+	} else if (!strcmp(mode, "workers")) {
+		for (int i = 0; i < 3; i++) if (fork() == 0) { setsid(); stay(); }
+	} else if (!strcmp(mode, "become")) {
+		signal(SIGUSR1, on_usr1_become_sleep);
+	} else if (!strcmp(mode, "notify")) {
+		usleep(700000); say("STATUS=up\nREADY=1\n");
+	} else if (!strcmp(mode, "mute")) {
+		;
+	} else if (!strcmp(mode, "mainpid")) { /* the process that stays is another one than the one that was started */
+		if (fork() == 0) {
+			char text[64];
+			setsid();
+			snprintf(text, sizeof text, "MAINPID=%d\nREADY=1\n", getpid());
+			say(text);
+			stay();
+		}
+	} else if (!strcmp(mode, "hung")) { /* waits in the kernel for a child that never lets it go */
+		if (vfork() == 0) stay();
+	} else if (!strcmp(mode, "threads")) {
+		pthread_t thread;
+		pthread_create(&thread, NULL, stay_in_thread, NULL);
+		pthread_exit(NULL);
+	} else if (!strcmp(mode, "die")) {
+		fprintf(stderr, "first line\ncannot open the thing\n");
+		return 7;
+	} else if (!strcmp(mode, "late")) {
+		usleep(300000); return 0;
+	} else {
+		return 8;
+	}
+	stay();
+}

@@ -1,0 +1,10 @@
+//! What the agents do to real processes, each test in namespaces of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unused_self, reason = "what a host does, it does in its namespaces")]
+
+mod commands;
+mod faults;
+mod peers;
+mod scripts;
+mod support;
