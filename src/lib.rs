@@ -27,6 +27,7 @@ pub mod host;
 pub mod log;
 pub mod mail;
 pub mod param;
+pub mod probe;
 pub mod render;
 pub mod runtime;
 pub mod spec;

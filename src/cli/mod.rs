@@ -10,6 +10,7 @@ mod deliver;
 mod demo;
 mod generate;
 mod install;
+mod probe;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -51,6 +52,8 @@ enum Verb {
     Install(install::Words),
     /// Take back all that install put or replaced
     Uninstall(install::Common),
+    /// Ask servers whether they are alive, each in its own protocol
+    Probe(probe::Words),
     /// Show a takeover on this machine, in throw-away namespaces
     Demo,
     /// Be a part of the demonstration (demo runs this by itself)
@@ -101,6 +104,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Announce(words) => announce::run(&words),
         Verb::Deliver(words) => deliver::run(&words),
         Verb::DemoPart(words) => demo::run_part(&words),
+        Verb::Probe(words) => probe::run(&words),
         Verb::Agent(_) | Verb::Demo => Ok(()),
     }
 }
