@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::url::Url;
 use crate::error::{Error, one_line};
 
-/// How far a probe came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far a probe came, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Its name was looked up.
     Name,

@@ -211,7 +211,11 @@ impl Verifier {
             ) => {
                 format!("its certificate is not for {name}; give sni=NAME")
             }
-            (CertificateError::UnknownIssuer, Believed::Signed { by, .. }) => {
+            // The latter is that of another CA of the same name.
+            (
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+                Believed::Signed { by, .. },
+            ) => {
                 // Reasons are short: the fingerprint is what is hard to come by.
                 format!(
                     "no CA in {} signed its certificate; give ca=FILE or fingerprint=sha256:{shown}",

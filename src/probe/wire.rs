@@ -131,8 +131,9 @@ impl Wire {
         self.end
     }
 
-    /// What a probe that began so long ago has been given.
-    fn patience(&self) -> Duration {
+    /// What the probe has been given.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
         self.end.saturating_duration_since(self.begin)
     }
 

@@ -54,13 +54,12 @@ fn talk(url: &Url, wire: &mut Wire) -> Talked {
         phase: Phase::Connect,
         why: format!("it cannot be run: {}", cause(error)),
     };
-    let begin = Instant::now();
     let (output, child) = spawn(url).map_err(|error| unstarted(&error))?;
     wire.mark(Phase::Connect);
     let mut running = Running { child, output, said: Vec::new() };
     let ended = running.finish(wire.end()).map_err(|error| unstarted(&error))?;
     let Some(status) = ended else {
-        let why = format!("it did not end within {} and was killed", short(begin.elapsed()));
+        let why = format!("it did not end within {} and was killed", short(wire.patience()));
         return Err(Trouble { phase: Phase::Answer, why });
     };
     if !status.success() {
