@@ -22,7 +22,7 @@ use super::location::Host;
 use super::option::Trust;
 use super::url::Url;
 use super::wire::Socket;
-use crate::error::cause;
+use crate::error::{cause, one_line};
 use crate::host::stream::{self, Ready};
 
 /// Where distributions keep the CA certificates that they trust: Debian and Arch, Fedora, SUSE, Alpine.
@@ -222,7 +222,11 @@ impl Verifier {
                     by.display()
                 )
             }
-            (other, _) => format!("its certificate is not to be trusted: {other:?}"),
+            // Such as one that signed itself: it is pinned rather than believed.
+            (other, _) => {
+                let what = one_line(&format!("{other:?}"), 60);
+                format!("its certificate is no good ({what}); give fingerprint=sha256:{shown}")
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod families;
 mod faults;
 mod links;
 mod mail;
+mod probing;
 mod random;
 mod sendarp;
 mod support;

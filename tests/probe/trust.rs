@@ -151,6 +151,18 @@ fn a_certificate_that_is_not_to_be_believed_is_explained() {
     }
 }
 
+/// As administrators make them in a hurry: a CA that is its own server.
+#[test]
+fn a_certificate_that_signed_itself_can_be_pinned() {
+    let ours = Authority::new();
+    let (server, _told) = ours.serve("ca");
+    let failure = fails(&format!("pop3s://{server}#{}&sni=ours", ca(&ours.path("ca.pem"))));
+    let fingerprint =
+        ours.fingerprint("ca").replace(':', "").to_lowercase().replace("sha256", "sha256:");
+    assert!(failure.why.ends_with(&format!("give fingerprint={fingerprint}")), "{failure}");
+    probe(&format!("pop3s://{server}#fingerprint={fingerprint}")).unwrap();
+}
+
 /// Without an option, the system is believed, and it does not know our CA.
 #[test]
 fn the_system_decides_if_nothing_else_is_said() {
