@@ -23,6 +23,7 @@ pub use outcome::{Failure, Phase, Report};
 pub use url::{Url, Urls};
 use wire::Wire;
 
+use crate::error::Error;
 use crate::{trace_answer, trace_ask, trace_note};
 
 /// How long a probe may take that is not told otherwise.
@@ -68,6 +69,15 @@ pub fn run(urls: &[Url], looks: Looks, deadline: &Deadline) -> Vec<Result<Report
         found[at] = outcome;
     }
     found
+}
+
+/// The same for an action, which succeeds if all are alive.
+///
+/// # Errors
+/// What failed, each with its reason.
+pub fn all_alive(urls: &[Url], looks: Looks, deadline: &Deadline) -> Result<(), Error> {
+    let found = run(urls, looks, deadline).into_iter();
+    Error::all(found.filter_map(Result::err).map(Failure::into_error).collect())
 }
 
 /// One look at each.

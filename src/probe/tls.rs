@@ -216,11 +216,12 @@ impl Verifier {
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
                 Believed::Signed { by, .. },
             ) => {
-                // Reasons are short: the fingerprint is what is hard to come by.
-                format!(
-                    "no CA in {} signed its certificate; give ca=FILE or fingerprint=sha256:{shown}",
-                    by.display()
-                )
+                // Reasons are short, and the fingerprint is what is hard to come by.
+                let unknown = match url.options.trust {
+                    Trust::File(_) => format!("its CA is not in {}", by.display()),
+                    _ => "its CA is unknown here".to_owned(),
+                };
+                format!("{unknown}; give ca=FILE or fingerprint=sha256:{shown}")
             }
             // Such as one that signed itself: it is pinned rather than believed.
             (other, _) => {

@@ -20,6 +20,9 @@ use crate::host::stream::{self, Ready};
 /// No probe keeps more than this of what a server sends.
 pub const MOST: usize = 256 * 1024;
 
+/// How long a server may take to say goodbye, when it has shown that it lives.
+const FAREWELL: Duration = Duration::from_millis(100);
+
 /// Longest line of any protocol here (HTTP servers allow 8 KiB by default).
 const LONGEST_LINE: usize = 16 * 1024;
 
@@ -245,6 +248,17 @@ impl Wire {
             }
         }
         Ok(())
+    }
+
+    /// Takes its leave, and waits a moment for the server to do so too: one that is hung up on in the middle of its
+    /// farewell writes that to its log. What comes of it matters to nobody.
+    pub fn part(&mut self, words: &[u8]) {
+        let end = self.end;
+        self.end = end.min(Instant::now() + FAREWELL);
+        if self.say(words).is_ok() {
+            while self.listen().is_ok_and(|goes_on| goes_on) {}
+        }
+        self.end = end;
     }
 
     /// Listens for more; whether the server has not hung up.

@@ -73,6 +73,20 @@ fn no_look_goes_beyond_the_actions_deadline() {
 }
 
 #[test]
+fn an_action_is_told_all_that_failed() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let alive = Script::new(b"", &[(b"PING\r\n", b"+PONG\r\n")]).serve();
+    let well = url(&format!("redis://{alive}"));
+    let dead = url(&format!("redis://{closed}"));
+    let deadline = Deadline::after(LONG);
+    probe::all_alive(&[well.clone(), well.clone()], Looks::Once, &deadline).unwrap();
+    let error = probe::all_alive(&[dead.clone(), well, dead], Looks::Once, &deadline).unwrap_err();
+    assert_eq!(error.code().number(), 1);
+    let each = format!("probe redis://{closed} failed at connect after ");
+    assert_eq!(error.to_string().matches(&each).count(), 2, "{error}");
+}
+
+#[test]
 fn nothing_to_probe_is_nothing_found() {
     assert!(probe::run(&[], Looks::Twice, &Deadline::after(LONG)).is_empty());
 }

@@ -125,6 +125,37 @@ fn one_that_drips_is_given_up_at_the_deadline() {
     );
 }
 
+/// Bytes by chance, a thousand times: no panic, and no hang.
+#[test]
+fn one_that_throws_dice() {
+    let seed = std::sync::atomic::AtomicU64::new(20_261_121);
+    let address = serve(move |mut stream| {
+        // A generator of Knuth's (MMIX), so that a failure comes again.
+        let step = |number: u64| {
+            number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
+        };
+        let mut number = step(seed.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let mut bytes = Vec::new();
+        for _ in 0..number % 100 {
+            number = step(number);
+            bytes.push(number.to_be_bytes()[0]);
+        }
+        let _ = stream.write_all(&bytes);
+    });
+    std::thread::scope(|scope| {
+        for (_, url) in streams(address) {
+            scope.spawn(move || {
+                for _ in 0..30 {
+                    let begin = Instant::now();
+                    let mark = if url.contains('#') { '&' } else { '#' };
+                    let _ = probe(&format!("{url}{mark}timeout=1s"));
+                    assert!(begin.elapsed() < Duration::from_secs(4), "{url}");
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn over_datagrams() {
     let directory = tempfile::tempdir().unwrap();

@@ -128,8 +128,7 @@ impl Head {
 
 /// The code of `HTTP/1.1 200 OK`.
 fn status(line: &str) -> Option<u16> {
-    let rest = line.strip_prefix("HTTP/1.").or_else(|| line.strip_prefix("HTTP/2"))?;
-    let (_, rest) = rest.split_once(' ')?;
+    let rest = line.strip_prefix("HTTP/1.")?.strip_prefix(['0', '1'])?.strip_prefix(' ')?;
     let (digits, after) = rest.split_at_checked(3)?;
     let code = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
     ((100..600).contains(&code) && (after.is_empty() || after.starts_with(' '))).then_some(code)

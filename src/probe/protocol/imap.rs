@@ -43,10 +43,11 @@ fn talk(url: &Url, wire: &mut Wire) -> Talked {
         _ => return Err(no("IMAP server", greeting.as_bytes())),
     }
     expect_in(url, &greeting)?;
-    wire.say(b"a1 NOOP\r\na2 LOGOUT\r\n")?;
+    wire.say(b"a1 NOOP\r\n")?;
     for _ in 0..MOST_LINES {
         let line = wire.line("IMAP server")?;
         if line.starts_with("a1 ") {
+            wire.part(b"a2 LOGOUT\r\n");
             return Ok(greeting);
         }
         if !line.starts_with('*') {

@@ -35,7 +35,7 @@ fn talk(_: &Url, wire: &mut Wire) -> Talked {
     wire.say(&BIND)?;
     let message = message(wire)?;
     let code = result(&message).ok_or_else(|| no("LDAP server", &message))?;
-    wire.say(&UNBIND)?;
+    wire.part(&UNBIND);
     match code {
         0 => Ok("bound anonymously".to_owned()),
         51 | 52 | 80 => Err(Trouble::unexpected(format!("it serves nobody now: result {code}"))),

@@ -41,7 +41,7 @@ fn talk(url: &Url, wire: &mut Wire) -> Talked {
     if !answer.starts_with("VERSION ") && !answer.starts_with("CLIENT_ERROR") {
         return Err(no("memcached", answer.as_bytes()));
     }
-    wire.say(b"quit\r\n")?;
+    wire.part(b"quit\r\n");
     Ok(answer)
 }
 

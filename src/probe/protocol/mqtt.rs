@@ -33,7 +33,7 @@ fn talk(_: &Url, wire: &mut Wire) -> Talked {
     }
     match answer[3] {
         0 => {
-            wire.say(&[0xe0, 0x00])?;
+            wire.part(&[0xe0, 0x00]);
             Ok("accepted".to_owned())
         }
         1 => Ok("refused: another version".to_owned()),

@@ -106,7 +106,7 @@ fn log_in(wire: &mut Wire, user: &str) -> Talked {
         (Said::Other, 0, _) => {
             say(wire, 0, &[0x0e])?;
             let (_, answer) = packet(wire)?;
-            say(wire, 0, &[0x01])?;
+            wire.part(&[1, 0, 0, 0, 1]);
             match (judged(&answer)?, answer[0]) {
                 (Said::Other, 0) => Ok("ping answered".to_owned()),
                 _ => {

@@ -37,6 +37,6 @@ fn talk(url: &Url, wire: &mut Wire) -> Talked {
             return Err(crate::probe::outcome::Trouble::unexpected("it serves nobody now: 400"));
         }
     }
-    wire.say(b"QUIT\r\n")?;
+    wire.part(b"QUIT\r\n");
     Ok(greeting.text)
 }

@@ -54,7 +54,7 @@ fn talk(url: &Url, wire: &mut Wire) -> Talked {
         b'R' => {
             if body[..4] == [0; 4] {
                 // Let in without a password: then it wants to be told goodbye.
-                wire.say(b"X\x00\x00\x00\x04")?;
+                wire.part(b"X\x00\x00\x00\x04");
             }
             Ok("accepting connections".to_owned())
         }

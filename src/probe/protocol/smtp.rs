@@ -35,7 +35,7 @@ fn talk(url: &Url, wire: &mut Wire) -> Talked {
             return Err(no("mail server", answer.text.as_bytes()));
         }
     }
-    wire.say(b"QUIT\r\n")?;
+    wire.part(b"QUIT\r\n");
     Ok(greeting.text)
 }
 
