@@ -16,7 +16,6 @@ servers! {
     apache Server {
         program: "/usr/sbin/apache2",
         setup: r#"cd "$DIR"; mkdir www; echo '<html>it works</html>' >www/index.html
-            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out cert -subj /CN=x -days 2 2>openssl.log
             cat >conf <<END
 ServerRoot $DIR
 ServerName localhost
@@ -77,8 +76,13 @@ END"#,
     redis Server {
         program: "/usr/bin/redis-server",
         setup: "",
-        run: r#"exec redis-server --port 6379 --bind 127.0.0.1 --requirepass secret --save '' --dir "$DIR" --unixsocket "$DIR/socket""#,
-        probes: &[("redis://127.0.0.1", "-NOAUTH"), ("redis://#socket=DIR/socket", "-NOAUTH")],
+        run: r#"exec redis-server --port 6379 --bind 127.0.0.1 --requirepass secret --save '' --dir "$DIR" --unixsocket "$DIR/socket" \
+            --tls-port 6380 --tls-cert-file "$DIR/cert" --tls-key-file "$DIR/key" --tls-auth-clients no"#,
+        probes: &[
+            ("redis://127.0.0.1", "-NOAUTH"),
+            ("redis://#socket=DIR/socket", "-NOAUTH"),
+            ("rediss://127.0.0.1:6380#insecure=1", "-NOAUTH"),
+        ],
         log: "log",
     },
     memcached Server {
@@ -117,9 +121,13 @@ local all all trust' >"$DIR/data/pg_hba.conf""#,
     },
     mosquitto Server {
         program: "/usr/sbin/mosquitto",
-        setup: r#"printf 'listener 1883 127.0.0.1\nallow_anonymous false\n' >"$DIR/conf""#,
+        setup: r#"printf 'listener 1883 127.0.0.1\nlistener 8883 127.0.0.1\ncertfile %s/cert\nkeyfile %s/key\nallow_anonymous false\n' "$DIR" "$DIR" >"$DIR/conf"
+            chown -R mosquitto "$DIR""#,
         run: r#"exec mosquitto -c "$DIR/conf""#,
-        probes: &[("mqtt://127.0.0.1", "refused: not authorised")],
+        probes: &[
+            ("mqtt://127.0.0.1", "refused: not authorised"),
+            ("mqtts://127.0.0.1#insecure=1", "refused: not authorised"),
+        ],
         log: "log",
     },
     openssh Server {
@@ -137,12 +145,17 @@ include /etc/ldap/schema/core.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
 disallow bind_anon
+TLSCertificateFile $DIR/cert
+TLSCertificateKeyFile $DIR/key
 database mdb
 directory $DIR/db
 suffix dc=example,dc=org
 END"#,
-        run: r#"exec slapd -d 0 -h "ldap://127.0.0.1" -f "$DIR/conf""#,
-        probes: &[("ldap://127.0.0.1", "refused with result 48")],
+        run: r#"exec slapd -d 0 -h "ldap://127.0.0.1 ldaps://127.0.0.1" -f "$DIR/conf""#,
+        probes: &[
+            ("ldap://127.0.0.1", "refused with result 48"),
+            ("ldaps://127.0.0.1#insecure=1", "refused with result 48"),
+        ],
         log: "log",
     },
     bind Server {
@@ -195,7 +208,9 @@ state_dir = $DIR/state
 log_path = $DIR/log
 protocols = imap pop3
 listen = 127.0.0.1
-ssl = no
+ssl = yes
+ssl_cert = <$DIR/cert
+ssl_key = <$DIR/key
 disable_plaintext_auth = no
 passdb {
   driver = passwd-file
@@ -208,7 +223,12 @@ userdb {
 END
             : >"$DIR/nobody""#,
         run: r#"exec dovecot -F -c "$DIR/conf""#,
-        probes: &[("imap://127.0.0.1", "* OK"), ("pop3://127.0.0.1", "+OK")],
+        probes: &[
+            ("imap://127.0.0.1", "* OK"),
+            ("pop3://127.0.0.1", "+OK"),
+            ("imaps://127.0.0.1#insecure=1", "* OK"),
+            ("pop3s://127.0.0.1#insecure=1", "+OK"),
+        ],
         log: "log",
     },
     vsftpd Server {
@@ -254,6 +274,20 @@ map to guest = never
 END"#,
         run: r#"exec smbd --foreground --no-process-group -s "$DIR/conf""#,
         probes: &[("smb://127.0.0.1", "a response")],
+        log: "log",
+    },
+    kamailio Server {
+        program: "/usr/sbin/kamailio",
+        setup: r#"cat >"$DIR/conf" <<END
+log_stderror=yes
+children=1
+listen=udp:127.0.0.1:5060
+listen=tcp:127.0.0.1:5060
+loadmodule "sl.so"
+request_route { sl_send_reply("403", "Not you"); }
+END"#,
+        run: r#"exec kamailio -DD -f "$DIR/conf" -Y "$DIR""#,
+        probes: &[("sip://127.0.0.1", "SIP/2.0 403 Not you"), ("sip+tcp://127.0.0.1", "SIP/2.0 403 Not you")],
         log: "log",
     },
 }

@@ -17,6 +17,10 @@ const BINARY: &str = env!("CARGO_BIN_EXE_ocfbox");
 /// How long a server may take to start on a busy machine.
 const START: Duration = Duration::from_mins(2);
 
+/// For those that speak TLS.
+const CERTIFICATE: &str = r#"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+    -keyout "$DIR/key" -out "$DIR/cert" -subj /CN=x -days 2 2>"$DIR/openssl.log"; chmod 644 "$DIR/key""#;
+
 /// What a probe of a server that hangs gets.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -68,7 +72,8 @@ impl Server {
         // A daemon that gives up being root still has to come in.
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(directory.path(), permissions).unwrap();
-        let setup = shell(&["sh", "-ec"], self.setup, directory.path()).output().unwrap();
+        let setup = format!("{CERTIFICATE}\n{}", self.setup);
+        let setup = shell(&["sh", "-ec"], &setup, directory.path()).output().unwrap();
         assert!(setup.status.success(), "{}: {}", self.program, text(&setup));
         let log = fs::File::create(directory.path().join("output")).unwrap();
         // Whatever it forks is in the PID namespace too, and ends with its first process.
