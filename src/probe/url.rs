@@ -77,7 +77,7 @@ impl Url {
         let Some((scheme, rest)) = shown.split_once("://") else {
             return Err("a probe is a URL such as http://127.0.0.1:8080/".to_owned());
         };
-        let protocol = protocol::find(scheme).ok_or_else(|| {
+        let protocol = protocol::find(&scheme.to_ascii_lowercase()).ok_or_else(|| {
             format!("there is no probe {scheme:?}; there are {}", protocol::names().join(" "))
         })?;
         let (place, query) =
@@ -220,6 +220,7 @@ mod tests {
     fn what_is_left_out_has_a_default() {
         for (text, host, port) in [
             ("http://", "127.0.0.1", 80),
+            ("HTTP://Web", "Web", 80),
             ("https://www.example.org", "www.example.org", 443),
             ("redis://[::1]", "[::1]", 6379),
             ("tcp://web_1:8080", "web_1", 8080),
@@ -238,7 +239,6 @@ mod tests {
             ("", "a probe is a URL"),
             ("127.0.0.1:80", "a probe is a URL"),
             ("gopher://x", "no probe \"gopher\"; there are tcp tls unix http"),
-            ("HTTP://x", "there is no probe"),
             ("http://a b", "%XX"),
             ("http://ä", "%XX"),
             ("http://x/\u{7f}", "%XX"),

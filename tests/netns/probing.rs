@@ -105,6 +105,26 @@ fn a_dead_host_is_given_up_at_the_deadline() {
     }
 }
 
+/// On a host without time to spare, the probe's own process is late; the answer was not.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn an_answer_in_time_counts_although_the_probe_is_late_to_look() {
+    let _host = Host::new();
+    let listener = TcpListener::bind("127.0.0.1:22").unwrap();
+    let url = "ssh://127.0.0.1#timeout=500ms";
+    let mut command = Command::new(BINARY);
+    let child = command.args(["probe", url]).env_clear().stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    stream.write_all(b"SSH-2.0-test\r\n").unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("alive: SSH-2.0-test"), "{text}");
+}
+
 /// 500 probes of a dead host, in as many processes, all end by their deadlines, and each is small.
 #[test]
 #[ignore = "needs root: tests/run netns"]
