@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod line;
 pub mod location;
 mod md5;
 pub mod option;

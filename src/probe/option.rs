@@ -18,7 +18,7 @@ use crate::param::values::InterfaceName;
 const LARGEST_PATTERN: usize = 1 << 20;
 
 /// An option, and what it is for: the rows of the table in the manual.
-pub const ALL: [(&str, &str); 15] = [
+pub const ALL: [(&str, &str); 16] = [
     ("timeout", "how long one look may take, such as 2s or 500ms; 5s if not given"),
     ("bind", "the interface or the address of this host that the probe leaves from"),
     ("socket", "connect to this UNIX socket instead of host and port"),
@@ -29,6 +29,7 @@ pub const ALL: [(&str, &str); 15] = [
     ("send", "what is sent first, percent-encoded"),
     ("status", "the status codes that are expected, such as 200,300-399"),
     ("method", "GET (the default) or HEAD"),
+    ("follow", "how many redirections are followed, at most 10; 0 if not given"),
     ("host", "the name that the server is addressed by, if it is not the host connected to"),
     ("sni", "the name that is asked for in TLS and has to be in the certificate"),
     ("ca", "a file of CA certificates (PEM) to trust instead of the system's"),
@@ -56,6 +57,8 @@ pub struct Options {
     pub status: Option<Statuses>,
     /// Whether only the head of a page is asked for.
     pub head_only: bool,
+    /// How many redirections are followed.
+    pub follow: u8,
     /// The name the server is addressed by.
     pub host: Option<Host>,
     /// The name in TLS.
@@ -203,6 +206,7 @@ impl Options {
             "send" => self.send = Some(value.to_owned()),
             "status" => self.status = Some(Statuses::parse(value)?),
             "method" => self.head_only = head_only(value)?,
+            "follow" => self.follow = follow(value)?,
             "host" => self.host = Some(host(name, value)?),
             "sni" => self.sni = Some(host(name, value)?),
             "ca" => self.trust = Trust::File(path(name, value)?),
@@ -268,6 +272,12 @@ fn head_only(text: &str) -> Result<bool, String> {
             "option method: {text:?} is neither GET nor HEAD; others may change something"
         )),
     }
+}
+
+fn follow(text: &str) -> Result<u8, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| digits && *number <= 10);
+    number.ok_or_else(|| format!("option follow: {text:?} is no number from 0 to 10"))
 }
 
 fn truth(name: &str, text: &str) -> Result<bool, String> {

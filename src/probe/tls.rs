@@ -18,10 +18,10 @@ use rustls::{
     SignatureScheme, StreamOwned,
 };
 
+use super::line::Socket;
 use super::location::Host;
 use super::option::Trust;
 use super::url::Url;
-use super::wire::Socket;
 use crate::error::{cause, one_line};
 use crate::host::stream::{self, Ready};
 

@@ -69,6 +69,44 @@ impl Url {
         self.options.host.as_ref().unwrap_or(&self.host)
     }
 
+    /// Where a redirection leads (RFC 3986, 5.2). As long as it is to the name that the server is addressed by, it is the
+    /// same machine, whatever that name means elsewhere.
+    ///
+    /// # Errors
+    /// It is no URL of a page.
+    pub fn redirected(&self, location: &str) -> Result<Self, String> {
+        let location = location.split('#').next().unwrap_or_default();
+        let scheme = self.protocol.scheme;
+        let here = format!("{scheme}://{}:{}", self.addressed(), self.port);
+        let text = if location.contains("://") {
+            location.to_owned()
+        } else if location.starts_with("//") {
+            format!("{scheme}:{location}")
+        } else if location.starts_with('/') {
+            format!("{here}{location}")
+        } else {
+            let directory = self.path.rfind('/').map_or("/", |at| &self.path[..=at]);
+            format!("{here}{directory}{location}")
+        };
+        let mut next = Self::read(&text)?;
+        if !["http", "https"].contains(&next.protocol.scheme) {
+            return Err(format!("{:?} is no page", one_line(location, 60)));
+        }
+        next.options = self.options.clone();
+        if next.host == *self.addressed() {
+            next.host = self.host.clone();
+            // The server does not know by which port it was come to.
+            if self.options.host.is_some() && next.protocol.scheme == scheme {
+                next.port = self.port;
+            }
+        } else {
+            let options = &mut next.options;
+            (options.host, options.sni, options.socket) = (None, None, None);
+        }
+        next.check(true)?;
+        Ok(next)
+    }
+
     fn read(text: &str) -> Result<Self, String> {
         if text.len() > LONGEST || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("it is too long, or has characters that are written as %XX".to_owned());
@@ -284,6 +322,7 @@ mod tests {
             ("http://x#status=20", "option status"),
             ("http://x#status=300-200", "option status"),
             ("http://x#status=", "option status"),
+            ("http://x#follow=11", "option follow"),
             ("http://x#method=POST", "neither GET nor HEAD"),
             ("http://x#method=HEAD&match=x", "HEAD brings no page"),
             ("http://x#host=", "option host"),
@@ -297,6 +336,48 @@ mod tests {
             assert!(why.contains(word), "{text:?}: {why}");
         }
         wrong(&format!("http://x/{}", "a".repeat(5000)));
+    }
+
+    #[test]
+    fn redirections() {
+        let to = |url: &str, location: &str| {
+            let next = url.parse::<Url>().unwrap().redirected(location);
+            next.map(|url| {
+                format!("{} {} {} {}", url.protocol.scheme, url.host, url.port, url.path)
+            })
+        };
+        for (url, location, expected) in [
+            ("http://a:81/b/c", "/d?e#f", "http a 81 /d"),
+            ("http://a/b/c", "d", "http a 80 /b/d"),
+            ("http://a", "d", "http a 80 /d"),
+            ("http://a", "//b/c", "http b 80 /c"),
+            ("http://a", "https://a/", "https a 443 /"),
+            ("http://a", "HTTPS://b:1/", "https b 1 /"),
+            // The same server under its name.
+            (
+                "http://127.0.0.1:81/#host=www.example.org",
+                "http://www.example.org/x",
+                "http 127.0.0.1 81 /x",
+            ),
+            (
+                "http://127.0.0.1:81/#host=www.example.org",
+                "https://www.example.org/x",
+                "https 127.0.0.1 443 /x",
+            ),
+            ("http://127.0.0.1:81/#host=www.example.org", "/x", "http 127.0.0.1 81 /x"),
+            (
+                "http://127.0.0.1:81/#host=www.example.org",
+                "http://example.org/x",
+                "http example.org 80 /x",
+            ),
+        ] {
+            assert_eq!(to(url, location).as_deref(), Ok(expected), "{url} {location}");
+        }
+        for location in
+            ["ftp://a", "javascript://x", "a b", "exec:///bin/true", "http://a:0", "\u{1b}"]
+        {
+            assert!(to("http://a", location).is_err(), "{location}");
+        }
     }
 
     #[test]

@@ -2,12 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use super::line::{Line, Socket};
 use super::location::Host;
 use super::outcome::{Marks, Phase, Trouble, short};
 use super::protocol::Carrier;
@@ -27,83 +26,6 @@ const FAREWELL: Duration = Duration::from_millis(100);
 const LONGEST_LINE: usize = 16 * 1024;
 
 type Result<T, E = Trouble> = std::result::Result<T, E>;
-
-/// A connected socket of either kind of stream.
-#[derive(Debug)]
-pub enum Socket {
-    /// Over a network.
-    Tcp(TcpStream),
-    /// In the file system.
-    Local(UnixStream),
-}
-
-impl Read for Socket {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(bytes),
-            Self::Local(stream) => stream.read(bytes),
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Local(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Local(stream) => stream.as_fd(),
-        }
-    }
-}
-
-#[derive(Debug)]
-enum Line {
-    Unopened,
-    Plain(Socket),
-    Secure(Box<Session>),
-    Datagrams(UdpSocket),
-}
-
-impl Line {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(socket) => socket.read(bytes),
-            Self::Secure(session) => session.read(bytes),
-            Self::Datagrams(socket) => socket.recv(bytes),
-            Self::Unopened => Err(ErrorKind::NotConnected.into()),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(socket) => socket.write(bytes),
-            Self::Secure(session) => session.write(bytes),
-            Self::Datagrams(socket) => socket.send(bytes),
-            Self::Unopened => Err(ErrorKind::NotConnected.into()),
-        }
-    }
-
-    fn wait(&self, ready: Ready, end: Instant) -> io::Result<bool> {
-        match self {
-            Self::Plain(socket) => stream::wait(socket, ready, end),
-            Self::Secure(session) => session.wait(ready, end),
-            Self::Datagrams(socket) => stream::wait(socket, ready, end),
-            Self::Unopened => Err(ErrorKind::NotConnected.into()),
-        }
-    }
-}
 
 /// The conversation.
 #[derive(Debug)]
@@ -151,6 +73,10 @@ impl Wire {
 
     /// Connects, and agrees upon TLS where the protocol is under it.
     pub(super) fn open(&mut self, url: &Url) -> Result<()> {
+        // A redirection leads elsewhere: nothing of what was heard counts there.
+        self.line = Line::Unopened;
+        self.buffer.clear();
+        self.heard = 0;
         if let Some(path) = url.socket() {
             let connected = stream::local(&path, self.end);
             let socket = connected.map(Socket::Local).map_err(|error| self.unconnected(&error))?;

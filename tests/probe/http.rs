@@ -73,6 +73,33 @@ fn a_page_that_never_ends() {
     assert!(fails(&format!("http://{server}#match=half")).why.contains("did not end within"));
 }
 
+#[test]
+fn a_redirection_is_followed_as_far_as_it_may_be() {
+    let server = serve(|mut stream| {
+        let mut heard = [0; 2048];
+        let length = stream.read(&mut heard).unwrap();
+        let heard = String::from_utf8_lossy(&heard[..length]).into_owned();
+        let answer = match heard.split(' ').nth(1).unwrap() {
+            "/1" => "HTTP/1.1 302 Found\r\nLocation: 2\r\n\r\nmoved",
+            "/2" => "HTTP/1.1 308 Permanent\r\nlocation: http://www.invalid/3\r\n\r\n",
+            "/3" => "HTTP/1.1 200 OK\r\n\r\n<html>here</html>",
+            "/odd" => "HTTP/1.1 301 Odd\r\nLocation: exec:///bin/true\r\n\r\n",
+            _ => "HTTP/1.1 302 Found\r\nLocation: /round\r\n\r\n",
+        };
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let said = |rest: &str| probe(&format!("http://{server}{rest}")).unwrap().said;
+    assert_eq!(said("/1"), "HTTP/1.1 302 Found");
+    assert_eq!(said("/1#follow=1&host=www.invalid"), "HTTP/1.1 308 Permanent");
+    assert_eq!(said("/1#follow=2&host=www.invalid&match=here"), "HTTP/1.1 200 OK");
+    assert_eq!(said("/round#follow=10"), "HTTP/1.1 302 Found");
+    assert!(
+        fails(&format!("http://{server}/odd#follow=1")).why.contains("redirects to what \"exec:")
+    );
+    // Elsewhere nobody is.
+    assert!(fails(&format!("http://{server}/2#follow=1")).phase <= ocfbox::probe::Phase::Connect);
+}
+
 /// The words that the server gets.
 #[test]
 fn what_the_server_hears() {

@@ -11,7 +11,8 @@ use crate::probe::wire::{MOST, Wire, no, quoted};
 /// Lines of one head; servers allow 100 by default.
 const MOST_LINES: usize = 256;
 
-/// `GET`, or `HEAD`, of the page in the URL (RFC 9110, RFC 9112). Redirections are not followed: they are an answer.
+/// `GET`, or `HEAD`, of the page in the URL (RFC 9110, RFC 9112). Redirections are an answer, and
+/// followed only if `follow=` says so.
 ///
 /// Without `status=`, a page is well that is there (2xx), elsewhere (3xx), or not for us (401, 403, 407); one that is not
 /// there (404) is a mistake in the URL or in the application. With `match=`, the page is read, up to 256 KiB.
@@ -19,7 +20,7 @@ pub const HTTP: Protocol = Protocol {
     scheme: "http",
     port: Some(80),
     carrier: Carrier::Tcp,
-    options: &["status", "match", "method", "host"],
+    options: &["status", "match", "method", "follow", "host"],
     takes_user: false,
     asks: "GET path?query of HTTP/1.1; with method=HEAD, HEAD",
     alive: "a status that status= lists, by default 2xx, 3xx, 401, 403 and 407 (\"not you\"), and match= is in the page",
@@ -36,14 +37,35 @@ fn check(url: &Url) -> Result<(), String> {
 }
 
 fn talk(url: &Url, wire: &mut Wire) -> Talked {
+    let mut head = ask(url, wire)?;
+    let mut here = url.clone();
+    for _ in 0..url.options.follow {
+        let Some(location) =
+            head.location.as_ref().filter(|_| matches!(head.status, 301..=303 | 307 | 308))
+        else {
+            break;
+        };
+        let next = here.redirected(location);
+        here = next.map_err(|why| Trouble::unexpected(format!("it redirects to what {why}")))?;
+        wire.open(&here)?;
+        head = ask(&here, wire)?;
+    }
+    judged(url, wire, head)
+}
+
+/// Asks for the page, and reads what comes before it.
+fn ask(url: &Url, wire: &mut Wire) -> Result<Head, Trouble> {
     wire.say(question(url).as_bytes())?;
-    let head = loop {
+    loop {
         let head = Head::read(wire)?;
         // RFC 9110, 15.2: interim responses come before the one that counts.
         if head.status >= 200 || head.status == 101 {
-            break head;
+            return Ok(head);
         }
-    };
+    }
+}
+
+fn judged(url: &Url, wire: &mut Wire, head: Head) -> Talked {
     let expected = match &url.options.status {
         Some(statuses) => statuses.contain(head.status),
         None => matches!(head.status, 200..=399 | 401 | 403 | 407),
@@ -91,6 +113,7 @@ struct Head {
     status: u16,
     line: String,
     length: Length,
+    location: Option<String>,
 }
 
 /// How the page's end is told (RFC 9112, 6.3).
@@ -107,14 +130,17 @@ impl Head {
         let status = status(&line).ok_or_else(|| no("HTTP server", line.as_bytes()))?;
         let mut length =
             if matches!(status, 204 | 304) { Length::Known(0) } else { Length::UntilTheEnd };
+        let mut location = None;
         for _ in 0..MOST_LINES {
             let header = wire.line("HTTP server")?;
             if header.is_empty() {
-                return Ok(Self { status, line, length });
+                return Ok(Self { status, line, length, location });
             }
             let (name, value) = header.split_once(':').unwrap_or((&header, ""));
             let value = value.trim();
-            if name.eq_ignore_ascii_case("transfer-encoding")
+            if name.eq_ignore_ascii_case("location") {
+                location = Some(value.to_owned());
+            } else if name.eq_ignore_ascii_case("transfer-encoding")
                 && value.to_ascii_lowercase().ends_with("chunked")
             {
                 length = Length::Chunked;
