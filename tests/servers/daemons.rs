@@ -132,8 +132,8 @@ local all all trust' >"$DIR/data/pg_hba.conf""#,
     },
     openssh Server {
         program: "/usr/sbin/sshd",
-        setup: r#"mkdir -p /run/sshd; ssh-keygen -q -t ed25519 -N '' -f "$DIR/key"
-            printf 'ListenAddress 127.0.0.1\nHostKey %s/key\nPidFile none\nAuthenticationMethods none\nDenyUsers *\n' "$DIR" >"$DIR/conf""#,
+        setup: r#"mkdir -p /run/sshd; ssh-keygen -q -t ed25519 -N '' -f "$DIR/host-key"
+            printf 'ListenAddress 127.0.0.1\nHostKey %s/host-key\nPidFile none\nAuthenticationMethods none\nDenyUsers *\n' "$DIR" >"$DIR/conf""#,
         run: r#"exec /usr/sbin/sshd -D -e -f "$DIR/conf""#,
         probes: &[("ssh://127.0.0.1", "SSH-2.0-OpenSSH")],
         log: "log",
