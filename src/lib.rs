@@ -35,6 +35,7 @@ pub mod log;
 pub mod macvlan;
 pub mod mail;
 pub mod param;
+pub mod probe;
 pub mod promotion;
 pub mod reach;
 pub mod render;

@@ -12,6 +12,7 @@ mod demo;
 mod generate;
 mod install;
 mod launch;
+mod probe;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -53,6 +54,8 @@ enum Verb {
     Install(install::Words),
     /// Take back all that install put or replaced
     Uninstall(install::Common),
+    /// Ask servers whether they are alive, each in its own protocol
+    Probe(probe::Words),
     /// Show a takeover on this machine, in throw-away namespaces
     Demo,
     /// Be a part of the demonstration (demo runs this by itself)
@@ -117,6 +120,7 @@ fn perform(verb: Verb) -> Result<()> {
         }
         Verb::Launch => launch::run(),
         Verb::DemoPart(words) => demo::run_part(&words),
+        Verb::Probe(words) => probe::run(&words),
         Verb::Agent(_) | Verb::Demo => Ok(()),
     }
 }

@@ -42,6 +42,7 @@ pub mod routing;
 pub mod rule;
 pub mod sockets;
 pub mod source;
+pub mod stream;
 pub mod sysctl;
 pub mod table;
 pub mod tcp;

@@ -20,6 +20,7 @@ mod kills;
 mod links;
 mod macvlan;
 mod mail;
+mod probing;
 mod random;
 mod reachability;
 mod routes;
