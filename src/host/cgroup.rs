@@ -9,6 +9,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// A control group of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,8 +89,13 @@ pub fn join(path: &Path) -> std::io::Result<()> {
     fs::write(path.join("cgroup.procs"), "0")
 }
 
-/// The directory of this process's group of version 2.
+/// The directory of this process's group of version 2. The table of mounts may be long, so it is read once.
 fn callers() -> Option<PathBuf> {
+    static DIRECTORY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    DIRECTORY.get_or_init(look_for_callers).clone()
+}
+
+fn look_for_callers() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let mounts = fs::read("/proc/self/mountinfo").ok()?;

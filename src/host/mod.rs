@@ -43,6 +43,7 @@ pub mod rule;
 pub mod sockets;
 pub mod source;
 pub mod stream;
+pub mod survey;
 pub mod sysctl;
 pub mod table;
 pub mod tcp;

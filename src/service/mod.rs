@@ -23,18 +23,18 @@ mod stop;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::cgroup::Leaf;
-use crate::host::process::{self, Process};
+use crate::host::process::{self, Identity, Process};
 use crate::host::reaper::Reaper;
 use crate::state::{Lock, StateFile};
 
-use family::Census;
+use family::Proof;
 use record::Record;
 
 /// The variable that marks every process of a service.
@@ -224,43 +224,40 @@ impl Service {
     }
 
     /// All processes of the service that live, the oldest first; and those that did not say whether they are.
-    ///
-    /// That there is none is looked at twice. The kernel lists a directory in pieces: a process that begins after the
-    /// piece was made is not in it, and its parent may have ended by the time that it is looked at.
     fn members(&self, cx: &Cx<'_>, record: Option<&Record>) -> Result<Members> {
-        let members = self.members_once(cx, record)?;
-        if members.found.is_empty() { self.members_once(cx, record) } else { Ok(members) }
+        self.members_besides(cx, record, &HashSet::new())
     }
 
-    fn members_once(&self, cx: &Cx<'_>, record: Option<&Record>) -> Result<Members> {
-        let census = Census::take()?;
-        let mark = format!("{MARK}={}", self.mark(cx)?);
-        let since = record.map_or(0, |record| record.since);
-        let (mut first, silent) = census.marked(mark.as_bytes(), since);
-        if Reaper::is_at_work() {
-            // What start began and what that left, even if it hides where it comes from.
-            let own = std::process::id().cast_signed();
-            let children = census.candidates().filter(|process| process.parent == own);
-            first.extend(children.map(|process| process.identity));
-        }
-        let mut sessions = Vec::new();
-        let mut groups: HashSet<PathBuf> = self.group_path(cx).into_iter().collect();
+    /// The same for a caller that has seen members: a member's child that hides where it comes from is one even when
+    /// its parent has ended meanwhile.
+    fn members_besides(
+        &self,
+        cx: &Cx<'_>,
+        record: Option<&Record>,
+        seen: &HashSet<Identity>,
+    ) -> Result<Members> {
+        let mut proof = Proof {
+            entry: format!("{MARK}={}", self.mark(cx)?).into_bytes(),
+            since: record.map_or(0, |record| record.since),
+            known: seen.clone(),
+            sessions: Vec::new(),
+            groups: self.group_path(cx).into_iter().collect(),
+            adopts: Reaper::is_at_work(),
+            until: patience(cx),
+        };
         if let Some(record) = record {
-            first.extend(record.main.into_iter().chain(record.parts.iter().copied()));
-            sessions.extend(record.session);
-            groups.extend(record.group.clone());
+            proof.known.extend(record.main.into_iter().chain(record.parts.iter().copied()));
+            proof.sessions.extend(record.session);
+            proof.groups.extend(record.group.clone());
         }
-        for leaf in groups.iter().filter_map(|path| Leaf::at(path)) {
-            let listed = leaf.processes();
-            first.extend(
-                listed.iter().filter_map(|pid| census.get(*pid)).map(|found| found.identity),
-            );
-        }
-        let found = census.family(&first, &sessions);
-        let silent = silent.iter().filter_map(|identity| census.get(identity.pid)).cloned();
-        let silent = silent.filter(|process| !found.contains(process)).collect();
-        Ok(Members { found, silent, census })
+        proof.members()
     }
+}
+
+/// Until when /proc may be looked at: a moment of it is left even when an action's time is over.
+fn patience(cx: &Cx<'_>) -> Instant {
+    const LEAST: Duration = Duration::from_millis(300);
+    Instant::now() + cx.deadline.left_with_reserve().max(LEAST)
 }
 
 /// Who lives of a service.
@@ -268,7 +265,6 @@ impl Service {
 struct Members {
     found: Vec<Process>,
     silent: Vec<Process>,
-    census: Census,
 }
 
 /// Some processes in words.

@@ -26,7 +26,7 @@ pub(super) fn monitor(service: &Service, cx: &Cx<'_>) -> Result<Status> {
     let members = service.members(cx, record.as_ref())?;
     refuse_silent(&members)?;
     match (members.found.is_empty(), &record) {
-        (true, _) => without_processes(service, &members, record.as_ref(), cx),
+        (true, _) => without_processes(service, record.as_ref(), cx),
         // The record was lost, and the processes know whose they are.
         (false, None) => match main_of(&members.found) {
             Some(main) => {
@@ -67,23 +67,12 @@ fn parts(members: &[Process]) -> Error {
 
 /// Nobody can say of these whether they are of the service, and so not that it is stopped.
 pub(super) fn refuse_silent(members: &Members) -> Result<()> {
-    if members.silent.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Failed(format!(
-        "cannot tell whether {} belongs to it: it does not answer",
-        listed(&members.silent)
-    )))
+    if members.silent.is_empty() { Ok(()) } else { Err(adopt::unknown(&members.silent)) }
 }
 
 /// None of its processes is here, by all that is known; but it may run without our knowing.
-fn without_processes(
-    service: &Service,
-    members: &Members,
-    record: Option<&Record>,
-    cx: &Cx<'_>,
-) -> Result<Status> {
-    if let Some(found) = adopt::find(service, &members.census) {
+fn without_processes(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Result<Status> {
+    if let Some(found) = adopt::find(service, cx)? {
         health::judge(service, &found, None, cx)?;
         return deeper(service, cx);
     }

@@ -16,6 +16,9 @@ use crate::host::reaper::{End, Reaper};
 /// How often it is looked.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Most messages that are heard before it is looked at the process and the clock again: anybody may send some.
+const MESSAGES: usize = 16;
+
 /// A service that was launched and is not known to be up.
 pub(super) struct Waiting<'a> {
     pub(super) service: &'a Service,
@@ -47,7 +50,8 @@ impl Waiting<'_> {
                 // Somebody else's child, which MAINPID or the PID file named.
                 return Err(self.died(main, None));
             }
-            while let Some(message) = self.socket.and_then(Socket::hear) {
+            let heard = std::iter::from_fn(|| self.socket.and_then(Socket::hear));
+            for message in heard.take(MESSAGES) {
                 main = self.told(&message, main, &mut ready)?;
             }
             if !named && let Some(found) = self.named()? {
@@ -111,6 +115,10 @@ impl Waiting<'_> {
         main: Identity,
         ready: &mut bool,
     ) -> Result<Identity> {
+        let counts = message.ready || message.main.is_some();
+        if message.sender == main.pid && !counts {
+            return Ok(main);
+        }
         let members = self.service.members(self.cx, Some(self.record))?.found;
         let member = |pid: i32| members.iter().find(|process| process.identity.pid == pid);
         if member(message.sender).is_none() {
@@ -131,6 +139,11 @@ impl Waiting<'_> {
     fn named(&self) -> Result<Option<Identity>> {
         let Some(file) = &self.service.pidfile else { return Ok(None) };
         let Some(pid) = pidfile::number_in(&file.path) else { return Ok(None) };
+        // A stale one names nobody, or one who was here before; that is seen without looking at all.
+        let since = self.record.since;
+        if Process::look(pid)?.is_none_or(|process| process.identity.start < since) {
+            return Ok(None);
+        }
         let members = self.service.members(self.cx, Some(self.record))?.found;
         let found = members.iter().find(|process| process.identity.pid == pid);
         Ok(found.map(|process| process.identity))

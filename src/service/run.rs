@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::family::Census;
+use super::family::{Census, protected};
 use crate::deadline::Deadline;
 use crate::error::{Doing, Result};
 use crate::host::launch::{Launch, Output};
@@ -101,9 +101,12 @@ pub(super) fn run(
     Ok(Ran { session: identity.pid, end, output })
 }
 
+/// Reads what there is, but not for longer than a program can write without a pause.
 fn drain(reader: &mut std::io::PipeReader, output: &mut Vec<u8>) {
+    const MOST_READS: usize = 64;
     let mut buffer = [0; KEPT];
-    while let Ok(length @ 1..) = reader.read(&mut buffer) {
+    for _ in 0..MOST_READS {
+        let Ok(length @ 1..) = reader.read(&mut buffer) else { return };
         output.extend_from_slice(&buffer[..length]);
         output.drain(..output.len().saturating_sub(KEPT));
     }
@@ -120,9 +123,12 @@ fn ended(pid: i32) -> Option<End> {
 
 /// Ends a program that takes too long, and all that it started and did not let go.
 fn end_all(identity: Identity) -> Result<()> {
-    let family = Census::take()?.family(&HashSet::from([identity]), &[identity.pid]);
-    for member in family {
-        if let Some(handle) = Handle::open(member.identity)? {
+    let until = Instant::now() + Duration::from_millis(500);
+    let first = HashSet::from([identity]);
+    let family = Census::take(&protected()?, until)?.family(&first, &[identity.pid]);
+    // Itself in any case, and so that it starts nobody any more.
+    for identity in first.into_iter().chain(family.iter().map(|member| member.identity)) {
+        if let Some(handle) = Handle::open(identity)? {
             handle.signal(Signal::SIGKILL)?;
         }
     }

@@ -6,15 +6,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::family::Census;
+use super::family::{may_be_member, protected};
 use super::record::Record;
 use super::run::{Ran, run};
-use super::{Script, Service, environment, listed, monitor, pidfile};
+use super::{Script, Service, adopt, environment, listed, monitor, patience, pidfile};
 use crate::agent::{Cx, Status};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::host::process::{Identity, Process};
 use crate::host::reaper::Reaper;
+use crate::host::survey;
 
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -98,7 +99,7 @@ impl Script {
                         cx.log
                             .warn(&format!("{shown} start ended with {}, but it runs", ran.how()));
                     }
-                    let main = self.main(service, &members.census);
+                    let main = self.main(service, cx)?;
                     let main = main.as_ref().or_else(|| monitor::main_of(&members.found));
                     return Ok(main.map(|process| process.identity));
                 }
@@ -142,7 +143,7 @@ impl Script {
         }
         let known = record.is_some_and(|record| record.main.is_some());
         let members = service.members(cx, record)?;
-        if known || !members.found.is_empty() || self.main(service, &members.census).is_some() {
+        if known || !members.found.is_empty() || self.main(service, cx)?.is_some() {
             return Ok(());
         }
         match self.status(service, cx)? {
@@ -202,17 +203,31 @@ impl Script {
     }
 
     /// The process that its PID file names, if the script itself knows the program that runs there.
-    pub(super) fn main(&self, service: &Service, census: &Census) -> Option<Process> {
-        let text = std::fs::read(&self.path).ok()?;
-        let path = pidfile_of(service, &text)?;
-        let named = pidfile::named(&path)?;
-        let process =
-            census.get(named.identity.pid).filter(|now| now.identity == named.identity)?;
-        let words = process.words();
-        let called = words.iter().take(2).map(PathBuf::from).chain(process.executable());
-        let known = called.filter_map(|path| path.file_name().map(|name| name.as_bytes().to_vec()));
-        let mentioned = |name: Vec<u8>| name.len() > 2 && contains(&text, &name);
-        (process.is_in_our_namespace() && known.into_iter().any(mentioned)).then(|| process.clone())
+    ///
+    /// # Errors
+    /// The process does not say what it is.
+    pub(super) fn main(&self, service: &Service, cx: &Cx<'_>) -> Result<Option<Process>> {
+        let Ok(text) = std::fs::read(&self.path) else { return Ok(None) };
+        let named = pidfile_of(service, &text).and_then(|path| pidfile::named(&path));
+        let protected = protected()?;
+        let Some(named) = named.filter(|process| may_be_member(process, &protected)) else {
+            return Ok(None);
+        };
+        let asked = named.clone();
+        let survey = survey::ask(vec![named.identity.pid], patience(cx), move |_| {
+            let words = asked.words();
+            let called = words.iter().take(2).map(PathBuf::from).chain(asked.executable());
+            let mut known = called
+                .filter_map(|path| path.file_name().map(|name| name.as_bytes().to_vec()))
+                .filter(|name| name.len() > 2);
+            let is_it = asked.is_in_our_namespace() && known.any(|name| contains(&text, &name));
+            let still = Process::find(asked.identity).ok()?;
+            still.filter(|_| is_it)
+        });
+        if !survey.silent.is_empty() {
+            return Err(adopt::unknown(&[named]));
+        }
+        Ok(survey.answers.into_iter().map(|(_, process)| process).next())
     }
 }
 

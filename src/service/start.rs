@@ -11,7 +11,7 @@ use super::{
     Command, Kind, Readiness, Service, adopt, environment, health, monitor, nothing_to_run,
     pidfile, stop,
 };
-use crate::agent::Cx;
+use crate::agent::{Cx, Status};
 use crate::error::Result;
 use crate::host::cgroup::Leaf;
 use crate::host::process::{Identity, Process};
@@ -25,10 +25,13 @@ pub(super) fn start(service: &Service, cx: &Cx<'_>) -> Result<()> {
     let kind = service.kind.as_ref().ok_or_else(nothing_to_run)?;
     let _one_at_a_time = service.lock(cx)?;
     let record = service.record(cx)?;
-    if runs_already(service, record.as_ref(), cx)? {
-        return Ok(());
+    let before = monitor::monitor(service, &Cx { level: 0, ..cx.clone() });
+    match before {
+        Ok(Status::Running) if is_known(service, record.as_ref(), cx)? => return Ok(()),
+        // Everybody was looked at just now, and there is nothing to forget.
+        Ok(Status::NotRunning) if record.is_none() => {}
+        _ => clear(service, record, cx)?,
     }
-    clear(service, record, cx)?;
     let group = service.group_path(cx).and_then(|path| Leaf::make(&path));
     let mut record = Record::begin(group.as_ref().map(Leaf::path))?;
     // Before there is anything to find.
@@ -46,12 +49,8 @@ pub(super) fn start(service: &Service, cx: &Cx<'_>) -> Result<()> {
     })
 }
 
-/// Whether it works already: recorded, or found and recorded now.
-fn runs_already(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Result<bool> {
-    let shallow = Cx { level: 0, ..cx.clone() };
-    if !matches!(monitor::monitor(service, &shallow), Ok(crate::agent::Status::Running)) {
-        return Ok(false);
-    }
+/// Whether the one that runs is recorded: it was, or is now.
+fn is_known(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Result<bool> {
     if record.is_some_and(|record| record.complete) {
         let main = record.and_then(|record| record.main);
         if main.is_none()
@@ -63,7 +62,7 @@ fn runs_already(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Resu
     let members = service.members(cx, record)?;
     let found = match monitor::main_of(&members.found) {
         Some(main) => Some(main.clone()),
-        None => adopt::find(service, &members.census),
+        None => adopt::find(service, cx)?,
     };
     // That a script says so is no proof; its start does no harm to one that runs.
     if found.is_none() && members.found.is_empty() {
@@ -83,10 +82,7 @@ fn runs_already(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Resu
 /// Ends what is left of an earlier life of the service, so that this one does not meet it.
 fn clear(service: &Service, record: Option<Record>, cx: &Cx<'_>) -> Result<()> {
     let members = service.members(cx, record.as_ref())?;
-    if record.is_none()
-        && members.found.is_empty()
-        && adopt::find(service, &members.census).is_none()
-    {
+    if record.is_none() && members.found.is_empty() && adopt::find(service, cx)?.is_none() {
         return monitor::refuse_silent(&members);
     }
     let half = cx.deadline.left() / 3;

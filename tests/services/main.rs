@@ -4,6 +4,7 @@
 #![allow(clippy::unused_self, reason = "what a host does, it does in its namespaces")]
 
 mod commands;
+mod crowd;
 mod faults;
 mod peers;
 mod scripts;
