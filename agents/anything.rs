@@ -107,6 +107,7 @@ impl Anything {
             pidfile: Some(PidFile { path: self.pidfile(cx), written: true }),
             stop_signal: STOP_SIGNAL,
             stop_timeout: params.stop_timeout.map(Seconds::get),
+            probes: Vec::new(),
             check: check.map(|words| Check {
                 words: words.as_slice().to_vec(),
                 level: 0,

@@ -13,6 +13,7 @@ use crate::param::values::{
     Words,
 };
 use crate::params;
+use crate::probe::{Url, Urls};
 use crate::service::{self, Check, Command, Kind, PidFile, Place, Readiness, Service};
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
 
@@ -21,6 +22,8 @@ choice! {
     pub enum Ready {
         /// By staying alive.
         Alive = "alive",
+        /// By answering all probes.
+        Answer = "answer",
         /// By `sd_notify(3)`.
         Notify = "notify",
     }
@@ -93,13 +96,15 @@ params! {
 
         /// How a command says that it is up
         ///
-        /// `alive`: it stays alive for `settle` seconds. `notify`: it sends READY=1 to the socket that the variable
+        /// `alive`: it stays alive for `settle` seconds. `answer`: it answers what `check` asks. `notify`: it sends READY=1 to the socket that the variable
         /// `NOTIFY_SOCKET` names, as services of systemd's type notify do.
         ready: Ready = "alive",
 
         /// Seconds that a command has to stay alive
         ///
-        /// A command that ends earlier has failed to start. Each start lasts at least so long.
+        /// A command that ends earlier has failed to start, and each start lasts at least so long. With `ready=answer` or
+        /// `ready=notify` nothing is waited for but that, unless `check` is answered before the command is started:
+        /// then its answers come from somebody else.
         settle: Seconds = "1",
 
         /// Signal that asks it to end
@@ -112,6 +117,16 @@ params! {
         /// How long the service may take before all that is left of it is killed. Without it, two thirds of the time that
         /// stop has.
         stop_timeout: Option<Seconds>,
+
+        /// What the service has to answer
+        ///
+        /// URLs, separated by blanks, each asked in its own protocol, such as `http://127.0.0.1:8080/health`,
+        /// `postgresql://127.0.0.1`, `unix:///run/app.sock`, `amqp://127.0.0.1` or `exec:///usr/bin/app-check?--quick`.
+        /// Options for a probe stand behind a `#`: `https://127.0.0.1/#match=ok&timeout=2s&ca=/etc/ssl/own.pem`.
+        /// `ocfbox probe --list` explains all of them, and `ocfbox probe URL` tries one. Start waits until all are
+        /// answered. Every monitor asks, but for `exec`, which is asked at level 10 and above; a recurring one asks
+        /// twice before it says that something failed.
+        check: Option<Urls>,
 
         /// Program that says whether the service works
         ///
@@ -166,6 +181,7 @@ impl AnyService {
             errors: path(params.errlogfile.as_ref()),
             readiness: match params.ready {
                 Ready::Alive => Readiness::Alive,
+                Ready::Answer => Readiness::Answer,
                 Ready::Notify => Readiness::Notify,
             },
             settle: params.settle.get(),
@@ -177,6 +193,16 @@ impl AnyService {
         self.0.environment.as_ref().map_or_else(Vec::new, |variables| variables.as_slice().to_vec())
     }
 
+    /// Whoever can answer in the service's place is to be known to whoever configured that.
+    fn advise(&self, cx: &Cx<'_>) {
+        let urls = self.0.check.iter().flat_map(Urls::as_slice);
+        for url in urls.filter(|url| Url::is_insecure(url)) {
+            cx.log.warn(&format!(
+                "{url} has insecure=1: whoever answers there is believed; pin the certificate with fingerprint="
+            ));
+        }
+    }
+
     fn service(&self) -> Service {
         let params = &self.0;
         let check = params.check_command.as_ref().filter(|words| !words.as_slice().is_empty());
@@ -186,6 +212,7 @@ impl AnyService {
             pidfile: path(params.pidfile.as_ref()).map(|path| PidFile { path, written: false }),
             stop_signal: params.stop_signal.get(),
             stop_timeout: params.stop_timeout.map(Seconds::get),
+            probes: params.check.as_ref().map_or_else(Vec::new, |urls| urls.as_slice().to_vec()),
             check: check.map(|words| Check {
                 words: words.as_slice().to_vec(),
                 level: 20,
@@ -209,7 +236,8 @@ impl Agent for AnyService {
         long: "Starts a daemon, waits until it is up, watches its processes and ends all of them.\n\n\
                Monitor looks at the main process: one that is stopped, hangs in the kernel or executes another program \
                has failed, and so has one that is dead while its parts live. At level 10 an init script's status has to \
-               agree; at level 20 `check_command` is run. A daemon that already runs is taken over if it is provably \
+               agree; at level 20 `check_command` is run. With `check`, every monitor asks the service itself, so that \
+               one that accepts connections and does not answer has failed. A daemon that already runs is taken over if it is provably \
                the one that is configured: the same program with the same arguments as the same user.\n\n\
                Stop asks the service to end, and kills all that is left of it when time is over. It succeeds only when \
                no process is left.",
@@ -230,6 +258,7 @@ impl Agent for AnyService {
     }
 
     fn start(&self, cx: &Cx<'_>) -> Result<()> {
+        self.advise(cx);
         self.service().start(cx)
     }
 
@@ -238,6 +267,11 @@ impl Agent for AnyService {
     }
 
     fn check(&self, _: &Cx<'_>) -> Result<()> {
+        if self.0.ready == Ready::Answer && self.0.check.is_none() {
+            let why =
+                "is answer, and check is not given; name in check what has to answer".to_owned();
+            return Err(Error::Configured { name: "ready", why });
+        }
         if self.kind().is_some() {
             return Ok(());
         }
@@ -249,7 +283,8 @@ impl Agent for AnyService {
         Err(Error::Configured { name: "command", why: why.to_owned() })
     }
 
-    fn validate(&self, _: &Cx<'_>) -> Result<()> {
+    fn validate(&self, cx: &Cx<'_>) -> Result<()> {
+        self.advise(cx);
         self.service().validate()
     }
 }

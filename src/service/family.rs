@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn children_of_members_are_members_and_this_process_is_not() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let all = Census::take(&protected().unwrap(), Instant::now() + Duration::from_secs(60));
+        let all = Census::take(&protected().unwrap(), Instant::now() + Duration::from_mins(1));
         let all = all.unwrap();
         let own = Process::own().unwrap().identity;
         assert!(all.get(own.pid).is_none() && all.get(1).is_none());

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod answers;
 mod environment;
 mod family;
 mod health;
@@ -32,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::host::cgroup::Leaf;
 use crate::host::process::{self, Identity, Process};
 use crate::host::reaper::Reaper;
+use crate::probe::Url;
 use crate::state::{Lock, StateFile};
 
 use family::Proof;
@@ -56,6 +58,8 @@ pub struct Service {
     pub stop_signal: Signal,
     /// How long it may take to end by itself; without it, two thirds of the action's time.
     pub stop_timeout: Option<Duration>,
+    /// Probes that it has to answer.
+    pub probes: Vec<Url>,
     /// A program that says whether the service works.
     pub check: Option<Check>,
     /// For how long the main process may sleep uninterruptibly.
@@ -94,7 +98,7 @@ pub struct Command {
     pub errors: Option<PathBuf>,
     /// How it says that it is up.
     pub readiness: Readiness,
-    /// How long it has to stay alive before it counts as started.
+    /// How long it has to stay alive before it counts as started, if nothing better tells.
     pub settle: Duration,
     /// Whether one that runs already is taken over without a PID file that names it.
     pub adopt: bool,
@@ -123,6 +127,8 @@ pub struct Script {
 pub enum Readiness {
     /// By staying alive.
     Alive,
+    /// By answering all probes.
+    Answer,
     /// By `READY=1` on the socket in `NOTIFY_SOCKET` (`sd_notify(3)`).
     Notify,
 }

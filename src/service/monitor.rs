@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::record::Record;
-use super::{Check, Kind, Members, Service, adopt, environment, health, listed, run};
+use super::{Check, Kind, Members, Service, adopt, answers, environment, health, listed, run};
 use crate::agent::{Cx, Status};
 use crate::error::{Error, Result};
 use crate::host::process::Process;
@@ -90,6 +90,7 @@ fn deeper(service: &Service, cx: &Cx<'_>) -> Result<Status> {
             script.confirm(service, cx)?;
         }
     }
+    answers::judge(service, cx)?;
     if let Some(check) = service.check.as_ref().filter(|check| cx.level >= check.level) {
         passes(service, check, cx)?;
     }

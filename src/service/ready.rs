@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::answers::Asking;
 use super::notify::Socket;
 use super::record::Record;
 use super::run::last_line;
@@ -19,10 +20,15 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Most messages that are heard before it is looked at the process and the clock again: anybody may send some.
 const MESSAGES: usize = 16;
 
+/// A daemon's first process ends at the latest so long after its last one answers.
+const HANDOVER: Duration = Duration::from_millis(200);
+
 /// A service that was launched and is not known to be up.
 pub(super) struct Waiting<'a> {
     pub(super) service: &'a Service,
     pub(super) command: &'a Command,
+    /// How long the main process has to live.
+    pub(super) settle: Duration,
     pub(super) record: &'a Record,
     pub(super) reaper: &'a Reaper,
     pub(super) socket: Option<&'a Socket>,
@@ -39,8 +45,10 @@ impl Waiting<'_> {
     pub(super) fn until_up(&self, launched: Identity) -> Result<Identity> {
         let mut main = launched;
         let mut since = Instant::now();
-        let mut ready = self.command.readiness == Readiness::Alive;
+        let mut ready = self.command.readiness != Readiness::Notify;
         let mut named = self.service.pidfile.as_ref().is_none_or(|file| file.written);
+        let mut asking = Asking::begin(self.service);
+        let mut answered = None;
         loop {
             let ended = self.reaper.reap();
             if let Some((_, end)) = ended.iter().find(|(pid, _)| *pid == main.pid) {
@@ -57,19 +65,43 @@ impl Waiting<'_> {
             if !named && let Some(found) = self.named()? {
                 (main, named) = (found, true);
             }
-            if ready && named && since.elapsed() >= self.command.settle {
-                return Ok(main);
+            let settled = since.elapsed() >= self.settle;
+            if ready && named && settled && asking.is_over(self.service, self.cx) {
+                match answered {
+                    Some((who, until)) if who == main && Instant::now() >= until => {
+                        return Ok(main);
+                    }
+                    Some((who, _)) if who == main => {}
+                    // An answer counts only if the process that was there before it is there after it.
+                    _ => {
+                        answered = Some((main, Instant::now() + self.handover(main, launched)?));
+                        continue;
+                    }
+                }
             }
-            self.cx.deadline.to_wait_for(&self.awaited(ready, named))?;
+            if self.cx.deadline.left().is_zero() {
+                let given_up = asking.given_up().filter(|_| ready && named);
+                let missed = || self.cx.deadline.missed(&self.awaited(ready, named));
+                return Err(given_up.unwrap_or_else(missed));
+            }
             std::thread::sleep(PAUSE.min(self.cx.deadline.left()));
         }
+    }
+
+    /// How long `main` may still turn out to be a first process that only waits for its last one to be up.
+    fn handover(&self, main: Identity, launched: Identity) -> Result<Duration> {
+        if self.service.probes.is_empty() || main != launched {
+            return Ok(Duration::ZERO);
+        }
+        let members = self.service.members(self.cx, Some(self.record))?.found;
+        Ok(if members.len() > 1 { HANDOVER } else { Duration::ZERO })
     }
 
     fn awaited(&self, ready: bool, named: bool) -> String {
         match &self.service.pidfile {
             _ if !ready => "READY=1 on the notify socket".to_owned(),
             Some(file) if !named => format!("a process of it in {}", file.path.display()),
-            _ => format!("it to stay alive for {} s", self.command.settle.as_secs_f64()),
+            _ => format!("it to stay alive for {} s", self.settle.as_secs_f64()),
         }
     }
 

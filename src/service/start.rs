@@ -2,14 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::notify::Socket;
 use super::ready::Waiting;
 use super::record::Record;
 use super::{
-    Command, Kind, Readiness, Service, adopt, environment, health, monitor, nothing_to_run,
-    pidfile, stop,
+    Command, Kind, Readiness, Service, adopt, answers, environment, health, monitor,
+    nothing_to_run, pidfile, stop,
 };
 use crate::agent::{Cx, Status};
 use crate::error::Result;
@@ -39,7 +39,9 @@ pub(super) fn start(service: &Service, cx: &Cx<'_>) -> Result<()> {
     let reaper = Reaper::begin()?;
     let started = match kind {
         Kind::Command(command) => launch(service, command, &mut record, &reaper, cx),
-        Kind::Script(script) => script.start(service, &mut record, &reaper, cx),
+        Kind::Script(script) => script
+            .start(service, &mut record, &reaper, cx)
+            .and_then(|main| answers::wait(service, main, cx).map(|()| main)),
     };
     let finished = started.and_then(|main| finish(service, kind, &mut record, main, cx));
     finished.map_err(|error| {
@@ -99,20 +101,40 @@ fn launch(
     let mut launch = environment::launch(command, &service.mark(cx)?, record.group.clone())?;
     let socket = match command.readiness {
         Readiness::Notify => Some(Socket::listen(service, cx)?),
-        Readiness::Alive => None,
+        Readiness::Alive | Readiness::Answer => None,
     };
     if let Some(socket) = &socket {
         launch.environment.push(("NOTIFY_SOCKET".into(), socket.path.clone().into()));
     }
     let errors = command.errors.as_ref().unwrap_or(&command.output);
     let logged = std::fs::metadata(errors).map_or(0, |about| about.len());
+    let settle = settle(service, command, cx);
     let launched = launch.start(&cx.deadline)?;
     record.session = Some(launched.pid);
     record.main = Some(launched);
     record.save(&service.record_file(cx))?;
     let record = &*record;
     let socket = socket.as_ref();
-    Waiting { service, command, record, reaper, socket, cx, logged }.until_up(launched).map(Some)
+    Waiting { service, command, settle, record, reaper, socket, cx, logged }
+        .until_up(launched)
+        .map(Some)
+}
+
+/// How long a process has to be the main one before it counts as that.
+fn settle(service: &Service, command: &Command, cx: &Cx<'_>) -> Duration {
+    match command.readiness {
+        Readiness::Alive => command.settle,
+        Readiness::Notify => Duration::ZERO,
+        Readiness::Answer => match answers::already(service, cx) {
+            None => Duration::ZERO,
+            Some(probe) => {
+                cx.log.warn(&format!(
+                    "{probe} is answered before the service is started; its answers do not tell when that is up"
+                ));
+                command.settle
+            }
+        },
+    }
 }
 
 /// It is up: remembers who is who.

@@ -29,7 +29,10 @@ fn calls(host: &Host, call: &Call, action: &str, code: i32) -> usize {
     let file = host.text("calls");
     // What it starts is left alone from its exec on.
     call.run_behind(&["strace", "-f", "-b", "execve", "-o", &file], action).code(code);
-    fs::read_to_string(&file).unwrap().lines().filter(|line| !line.contains(" resumed>")).count()
+    let trace = fs::read_to_string(&file).unwrap();
+    // Threads wait for one another longer under strace.
+    let counts = |line: &&str| ["futex", " resumed>"].iter().all(|other| !line.contains(other));
+    trace.lines().filter(counts).count()
 }
 
 #[test]
@@ -92,21 +95,6 @@ fn what_a_crowd_costs_is_bounded() {
         assert!(more <= CROWD * bound + slack, "{place}: {few:?} became {many:?}");
     }
     assert!(many[3] < 120, "{many:?}");
-}
-
-/// The mark stands behind all that the service was given.
-#[test]
-#[ignore = "needs root: tests/run services"]
-fn a_long_environment_hides_nobody() {
-    let host = Host::new();
-    host.sh("mount -t tmpfs tmpfs /sys/fs/cgroup");
-    let long = "x".repeat(40_000);
-    let service = host.service("fork").param("environment", format!("A={long} B={long} Z={long}"));
-    service.run("start").code(0);
-    fs::remove_file("/run/resource-agents/service-test.processes").unwrap();
-    service.run("monitor").code(0);
-    service.run("stop").code(0);
-    assert_eq!(host.living(), []);
 }
 
 /// It was seen as a child, and does not become a stranger when its parent ends.

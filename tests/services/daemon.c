@@ -1,5 +1,6 @@
 /* A daemon that behaves in the way that its first argument says. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -70,6 +71,32 @@ static void say(const char *text)
 	close(fd);
 }
 
+static volatile sig_atomic_t silent;
+
+static void on_usr1_fall_silent(int signal) { (void)signal; silent = 1; }
+
+/* Answers each connection on a port of the loopback interface as a web server does. */
+static void serve(const char *port)
+{
+	static const char answer[] = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nfine\n";
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(atoi(port)) };
+	int yes = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+	char question[4096];
+	signal(SIGUSR1, on_usr1_fall_silent);
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+	if (bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 64)) {
+		perror("bind");
+		exit(1);
+	}
+	for (;;) {
+		int client = accept(fd, NULL, NULL);
+		while (silent) pause();
+		if (read(client, question, sizeof question) > 0 && write(client, answer, sizeof answer - 1) < 0) perror("write");
+		close(client);
+	}
+}
+
 static void *stay_in_thread(void *nothing) { (void)nothing; stay(); return NULL; }
 
 int main(int argc, char **argv)
@@ -117,6 +144,11 @@ int main(int argc, char **argv)
 		}
 	} else if (!strcmp(mode, "hung")) { /* waits in the kernel for a child that never lets it go */
 		if (vfork() == 0) stay();
+	} else if (!strcmp(mode, "serve")) { /* after so many milliseconds */
+		usleep(1000 * (argc > 3 ? atoi(argv[3]) : 0)); serve(extra);
+	} else if (!strcmp(mode, "serve-forked")) { /* the first process outlives the first answer */
+		if (fork() > 0) { usleep(500000); return 0; }
+		setsid(); usleep(400000); serve(extra);
 	} else if (!strcmp(mode, "threads")) {
 		pthread_t thread;
 		pthread_create(&thread, NULL, stay_in_thread, NULL);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::unused_self, reason = "what a host does, it does in its namespaces")]
 
+mod checks;
 mod commands;
 mod crowd;
 mod faults;
