@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crate::support::{Call, Host};
 
-/// Begins so many processes; the number of their parent.
-fn crowd(host: &Host, count: usize) -> i32 {
+/// Begins so many processes that execute that program; the number of their parent.
+fn crowd(host: &Host, program: &str, count: usize) -> i32 {
     let ready = host.path(&format!("crowd-{count}"));
     host.sh(&format!(
         "setsid -f {} crowd {count} {} >/dev/null 2>&1 </dev/null",
-        host.text("daemon"),
+        host.text(program),
         ready.display()
     ));
     let number = || fs::read_to_string(&ready).ok()?.trim().parse().ok();
@@ -41,7 +41,8 @@ fn nobody_is_mistaken_or_overlooked_among_thousands() {
     let host = Host::new();
     // As where the control group does not know.
     host.sh("mount -t tmpfs tmpfs /sys/fs/cgroup");
-    crowd(&host, 2500);
+    // Of the same program, with other words.
+    crowd(&host, "daemon", 2500);
     let alone = population();
     for mode in ["stay", "fork", "double", "stranger", "workers", "threads"] {
         let service = host.service(mode).within(60);
@@ -83,7 +84,8 @@ fn what_a_crowd_costs_is_bounded() {
         [stopped, probed, start, running, again, stop]
     };
     let few = measure();
-    crowd(&host, CROWD);
+    host.sh(&format!("cp {} {}", host.text("daemon"), host.text("other")));
+    crowd(&host, "other", CROWD);
     let many = measure();
     // open, read, close, and before it a look at what is closed, which only a debug build takes; and readlink.
     let (file, link) = (4, 1);
