@@ -4,6 +4,7 @@
 
 use super::record::Record;
 use super::{Check, Kind, Members, Service, adopt, answers, environment, health, listed, run};
+use crate::action::Action;
 use crate::agent::{Cx, Status};
 use crate::error::{Error, Result};
 use crate::host::process::Process;
@@ -72,6 +73,12 @@ pub(super) fn refuse_silent(members: &Members) -> Result<()> {
 
 /// None of its processes is here, by all that is known; but it may run without our knowing.
 fn without_processes(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Result<Status> {
+    // Nobody of its own is left. Whether another one runs is looked at in the look that decides.
+    let is_first_of_two =
+        matches!(cx.action, Action::Monitor | Action::Status) && !cx.is_probe() && !cx.second_look;
+    if is_first_of_two && matches!(service.kind, Some(Kind::Command(_))) {
+        return Ok(Status::NotRunning);
+    }
     if let Some(found) = adopt::find(service, cx)? {
         health::judge(service, &found, None, cx)?;
         return deeper(service, cx);

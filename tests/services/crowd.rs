@@ -66,7 +66,7 @@ fn nobody_is_mistaken_or_overlooked_among_thousands() {
 }
 
 /// What is asked of each process of others, counted instead of timed: nothing at all as long as the service runs, and
-/// otherwise its environment and program twice (a stop: besides, its parent).
+/// otherwise its environment in each look and its program in the last (a stop: besides, its parent).
 #[test]
 #[ignore = "needs root: tests/run services"]
 fn what_a_crowd_costs_is_bounded() {
@@ -89,7 +89,7 @@ fn what_a_crowd_costs_is_bounded() {
     let many = measure();
     // open, read, close, and before it a look at what is closed, which only a debug build takes; and readlink.
     let (file, link) = (4, 1);
-    let bounds = [2 * (file + link), file + link, 3 * file + link, 0, 0, 3 * file];
+    let bounds = [2 * file + link, file + link, 3 * file + link, 0, 0, 3 * file];
     for (place, bound) in bounds.into_iter().enumerate() {
         let more = many[place].saturating_sub(few[place]);
         // Lists of numbers, memory for them, and threads that wait for one another.
