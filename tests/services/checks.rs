@@ -211,6 +211,6 @@ fn five_hundred_monitors_of_a_dead_host_end_in_time() {
         assert_eq!(monitor.wait().unwrap().code(), Some(1), "{}", host.log());
     }
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(60), "{took:?}");
+    assert!(took < Duration::from_mins(1), "{took:?}");
     service.run("stop").code(0);
 }
