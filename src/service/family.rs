@@ -22,7 +22,7 @@ use crate::host::process::{self, Identity, Process};
 
 /// All processes of this moment.
 #[derive(Debug)]
-pub(super) struct Census {
+pub(crate) struct Census {
     processes: HashMap<i32, Process>,
     /// Whom nobody may signal: process 1, this process and its ancestors.
     protected: HashSet<i32>,
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Census {
     /// Looks at all.
-    pub(super) fn take() -> Result<Self> {
+    pub(crate) fn take() -> Result<Self> {
         let own = Process::own()?;
         let processes: HashMap<i32, Process> =
             Process::all()?.into_iter().map(|process| (process.identity.pid, process)).collect();
@@ -47,7 +47,7 @@ impl Census {
     }
 
     /// Those that may be members at all.
-    pub(super) fn candidates(&self) -> impl Iterator<Item = &Process> {
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Process> {
         self.processes.values().filter(|process| self.may_be_member(process))
     }
 
