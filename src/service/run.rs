@@ -117,6 +117,11 @@ impl Running {
         Ran { session: self.identity.pid, end, output: self.output.clone() }
     }
 
+    /// Ends it with all that it started and did not let go, if it still runs.
+    pub(crate) fn give_up(&mut self) -> Result<()> {
+        if self.end().is_none() { end_all(self.identity) } else { Ok(()) }
+    }
+
     /// Waits for its end, or ends it when time is over.
     pub(crate) fn finish(mut self, deadline: &Deadline) -> Result<Ran> {
         let mut pause = Duration::from_millis(1);

@@ -5,6 +5,9 @@
 
 mod commands;
 mod faults;
+#[path = "../mq/mod.rs"]
+mod mq;
 mod peers;
+mod queue_managers;
 mod scripts;
 mod support;
