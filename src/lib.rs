@@ -11,7 +11,8 @@
 //!
 //! What is more than a verb, and what several agents share, stands between: [`vip`] (a virtual address), [`hardware`] and
 //! [`macvlan`] (a hardware address that moves), [`source`] (the source address of routes), [`blocking`] and [`connections`]
-//! (shut ports, and connections that notice a takeover), [`reach`] (what can be reached), [`mail`] (a notice to people).
+//! (shut ports, and connections that notice a takeover), [`reach`] (what can be reached), [`mail`] (a notice to people),
+//! [`mq`] (a queue manager of IBM MQ).
 //!
 //! The kernel is the truth: what an agent reports, it looked up; what stop says is gone, it looked for. Files hold
 //! only what is needed to undo ([`state`]).
@@ -34,6 +35,7 @@ pub mod host;
 pub mod log;
 pub mod macvlan;
 pub mod mail;
+pub mod mq;
 pub mod param;
 pub mod probe;
 pub mod promotion;

@@ -212,6 +212,7 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
         || [("Dummy", "fake"), ("ping", "options"), ("portblock", "sync_script")]
             .contains(&(agent, name))
         || ["command", "cmdline_options", "monitor_hook", "check_command"].contains(&name)
+        || ["strmqm_opts", "monitor_program"].contains(&name)
         || (agent, name) == ("Dummy", "fake")
 }
 

@@ -216,6 +216,7 @@ own! {
     own_delay "Delay"
     own_dummy "Dummy"
     own_ethmonitor "ethmonitor"
+    own_ibmmq "ibmmq"
     own_iface_macvlan "iface-macvlan"
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"

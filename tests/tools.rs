@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "to panic is how a test fails")]
 
+mod mq;
 mod sandbox;
 
 use std::collections::BTreeSet;
@@ -198,6 +199,10 @@ const TESTED_WITH: &[(&str, &[&str])] = &[
     ("Delay", &["startdelay=0.1", "stopdelay=0.1", "mondelay=0.1"]),
     ("Dummy", &["fake=something"]),
     ("ethmonitor", &["interface=eth0", "link_status_only=true"]),
+    (
+        "ibmmq",
+        &["qmgr=OCFTESTER", "mquser=root", "mq_installation_path=/tmp/mq", "test_queue=PROBE"],
+    ),
     ("iface-macvlan", &["device=eth0", "name=mv0"]),
     ("IPaddr", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPaddr2", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
@@ -232,6 +237,8 @@ fn ocf_tester_passes() {
         for words in PREPARED_WITH {
             sandbox.run("ip", words.split(' ')).ok();
         }
+        mq::install(Path::new("/tmp/mq"));
+        mq::define(Path::new("/tmp/mq"), "OCFTESTER");
         for (name, parameters) in TESTED_WITH.iter().copied() {
             let mut words = vec!["-n", "test"];
             words.extend(parameters.iter().flat_map(|parameter| ["-o", parameter]));

@@ -167,7 +167,7 @@ impl Proof {
 }
 
 /// Process 1, this process and its ancestors: nobody may signal them, whatever speaks for it.
-pub(super) fn protected() -> Result<HashSet<i32>> {
+pub(crate) fn protected() -> Result<HashSet<i32>> {
     let mut protected = HashSet::from([0, 1]);
     let mut next = Some(Process::own()?);
     while let Some(process) = next.filter(|process| protected.insert(process.identity.pid)) {
@@ -183,13 +183,13 @@ pub(super) fn may_be_member(process: &Process, protected: &HashSet<i32>) -> bool
 
 /// All processes of this moment that may be members.
 #[derive(Debug)]
-pub(super) struct Census {
+pub(crate) struct Census {
     processes: HashMap<i32, Process>,
 }
 
 impl Census {
     /// Looks at all.
-    pub(super) fn take(protected: &HashSet<i32>, until: Instant) -> Result<Self> {
+    pub(crate) fn take(protected: &HashSet<i32>, until: Instant) -> Result<Self> {
         let pids = process::numbers()?.into_keys().collect();
         let survey = survey::ask(pids, until, |pid| Process::look(pid).transpose());
         let mut processes = HashMap::new();
@@ -206,6 +206,11 @@ impl Census {
                 survey.silent.len() - 1
             ))),
         }
+    }
+
+    /// Each of them.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Process> {
+        self.processes.values()
     }
 
     fn get(&self, pid: i32) -> Option<&Process> {

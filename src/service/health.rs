@@ -49,7 +49,11 @@ pub(super) fn judge(
     }
 }
 
-fn refuse_stopped(main: &Process) -> Result<()> {
+/// Judges a process that is stopped.
+///
+/// # Errors
+/// It stays so.
+pub(crate) fn refuse_stopped(main: &Process) -> Result<()> {
     for _ in 1..LOOKS {
         std::thread::sleep(BETWEEN);
         if !Process::find(main.identity)?.is_some_and(|now| now.is_stopped()) {

@@ -8,15 +8,15 @@
 
 mod adopt;
 mod answers;
-mod environment;
-mod family;
-mod health;
+pub(crate) mod environment;
+pub(crate) mod family;
+pub(crate) mod health;
 mod monitor;
 mod notify;
 mod pidfile;
 mod ready;
 mod record;
-mod run;
+pub(crate) mod run;
 mod script;
 mod start;
 mod stop;
@@ -274,7 +274,7 @@ struct Members {
 }
 
 /// Some processes in words.
-fn listed(processes: &[Process]) -> String {
+pub(crate) fn listed(processes: &[Process]) -> String {
     const SHOWN: usize = 3;
     let mut words: Vec<String> = processes.iter().take(SHOWN).map(ToString::to_string).collect();
     if processes.len() > SHOWN {

@@ -25,13 +25,13 @@ use crate::trace_answer;
 
 /// What became of a program.
 #[derive(Debug)]
-pub(super) struct Ran {
+pub(crate) struct Ran {
     /// Its session, which is its number too.
     pub(super) session: i32,
     /// How it ended; none if time was over.
-    pub(super) end: Option<End>,
+    pub(crate) end: Option<End>,
     /// The last lines that it wrote.
-    pub(super) output: Vec<u8>,
+    pub(crate) output: Vec<u8>,
 }
 
 /// How much of the output is kept, in bytes.
@@ -39,12 +39,12 @@ const KEPT: usize = 4096;
 
 impl Ran {
     /// Whether it ended with that exit code.
-    pub(super) fn ended_with(&self, code: i32) -> bool {
+    pub(crate) fn ended_with(&self, code: i32) -> bool {
         self.end == Some(End::Code(code))
     }
 
     /// How it ended and its last words, for a reason.
-    pub(super) fn how(&self) -> String {
+    pub(crate) fn how(&self) -> String {
         let end = self.end.map_or("no end".to_owned(), |end| end.to_string());
         match last_line(&self.output) {
             Some(line) => format!("{end}: {line}"),
@@ -54,7 +54,7 @@ impl Ran {
 }
 
 /// The last line that is not empty.
-pub(super) fn last_line(output: &[u8]) -> Option<String> {
+pub(crate) fn last_line(output: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(output);
     let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
     Some(crate::error::one_line(line, 80))
@@ -67,9 +67,6 @@ pub(super) fn run(
     group: Option<PathBuf>,
     deadline: &Deadline,
 ) -> Result<Ran> {
-    let name = words.first().map_or(String::new(), |word| word.to_string_lossy().into_owned());
-    let (mut reader, writer) = std::io::pipe().doing(|| format!("run {name}"))?;
-    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing(|| format!("run {name}"))?;
     let launch = Launch {
         words,
         environment,
@@ -77,28 +74,69 @@ pub(super) fn run(
         directory: "/".into(),
         umask: None,
         limits: Vec::new(),
-        output: Output::Pipe(writer),
+        input: Vec::new(),
+        output: Output::Files("/dev/null".into(), None),
         group,
     };
-    let identity = launch.start(deadline)?;
-    let mut output = Vec::new();
-    let mut pause = Duration::from_millis(1);
-    // Its end is what is waited for, not that of its output: a daemon that it started may keep the pipe.
-    let end = loop {
-        drain(&mut reader, &mut output);
-        if let Some(end) = ended(identity.pid) {
-            break Some(end);
+    Running::begin(launch, deadline)?.finish(deadline)
+}
+
+/// A program that is on its way.
+#[derive(Debug)]
+pub(crate) struct Running {
+    name: String,
+    identity: Identity,
+    reader: std::io::PipeReader,
+    output: Vec<u8>,
+    end: Option<End>,
+}
+
+impl Running {
+    /// Starts it; its output is kept here, wherever the launch would have it.
+    pub(crate) fn begin(mut launch: Launch, deadline: &Deadline) -> Result<Self> {
+        let name = launch.words.first().map_or(String::new(), |word| word.display().to_string());
+        let (reader, writer) = std::io::pipe().doing(|| format!("run {name}"))?;
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing(|| format!("run {name}"))?;
+        launch.output = Output::Pipe(writer);
+        let identity = launch.start(deadline)?;
+        Ok(Self { name, identity, reader, output: Vec::new(), end: None })
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn end(&mut self) -> Option<End> {
+        drain(&mut self.reader, &mut self.output);
+        self.end = self.end.or_else(|| ended(self.identity.pid));
+        self.end
+    }
+
+    /// What became of it so far.
+    pub(crate) fn ran(&mut self) -> Ran {
+        let end = self.end();
+        drain(&mut self.reader, &mut self.output);
+        trace_answer!("{}: {end:?}, {:?}", self.name, last_line(&self.output));
+        Ran { session: self.identity.pid, end, output: self.output.clone() }
+    }
+
+    /// Ends it with all that it started and did not let go, if it still runs.
+    pub(crate) fn give_up(&mut self) -> Result<()> {
+        if self.end().is_none() { end_all(self.identity) } else { Ok(()) }
+    }
+
+    /// Waits for its end, or ends it when time is over.
+    pub(crate) fn finish(mut self, deadline: &Deadline) -> Result<Ran> {
+        let mut pause = Duration::from_millis(1);
+        // Its end is what is waited for, not that of its output: a daemon that it started may keep the pipe.
+        while self.end().is_none() {
+            if deadline.left().is_zero() {
+                end_all(self.identity)?;
+                let ran = Ran { end: None, ..self.ran() };
+                return Ok(ran);
+            }
+            std::thread::sleep(pause.min(deadline.left()));
+            pause = (pause * 2).min(Duration::from_millis(20));
         }
-        if deadline.left().is_zero() {
-            end_all(identity)?;
-            break None;
-        }
-        std::thread::sleep(pause.min(deadline.left()));
-        pause = (pause * 2).min(Duration::from_millis(20));
-    };
-    drain(&mut reader, &mut output);
-    trace_answer!("{name}: {end:?}, {:?}", last_line(&output));
-    Ok(Ran { session: identity.pid, end, output })
+        Ok(self.ran())
+    }
 }
 
 /// Reads what there is, but not for longer than a program can write without a pause.
