@@ -137,6 +137,12 @@ pub const ALL: &[Case] = &[
         apart: [&[("ip", "198.18.255.10")], &[("ip", "198.18.255.11")]],
         ..plain("SendArp", &[("nic", "eth0")])
     },
+    plain("anything", &[("binfile", "/bin/sleep"), ("cmdline_options", "4711")]),
+    Case {
+        label: "service (command)",
+        peer: None,
+        ..plain("service", &[("command", "/bin/sleep 4712"), ("settle", "0")])
+    },
     plain("Dummy", &[]),
     plain("Stateful", &[]),
     plain("Delay", &[("startdelay", "0"), ("stopdelay", "0"), ("mondelay", "0")]),
