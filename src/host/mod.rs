@@ -11,6 +11,7 @@ pub mod clock;
 pub mod detached;
 mod dump;
 pub mod exact;
+pub mod executor;
 pub mod hardware;
 pub mod icmp;
 pub mod infiniband;
