@@ -46,6 +46,7 @@ pub mod source;
 pub mod stream;
 pub mod survey;
 pub mod sysctl;
+pub mod systemd;
 pub mod table;
 pub mod tcp;
 pub mod tickle;
