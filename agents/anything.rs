@@ -175,6 +175,6 @@ impl Agent for Anything {
 
     fn validate(&self, cx: &Cx<'_>) -> Result<()> {
         self.advise(cx);
-        self.service(cx).validate()
+        self.service(cx).validate(cx)
     }
 }

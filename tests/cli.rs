@@ -564,3 +564,38 @@ fn haresources_arguments_of_mailto_and_sendarp() {
     let mut call = agent(directory.path(), "SendArp");
     call.args(["192.0.2.10/nowhere", "start"]).assert().code(2).stderr(one_reason());
 }
+
+/// `service::x` is an init script, `service::x.service` a unit; and only one of them can be run.
+#[test]
+fn a_service_is_a_script_or_a_unit() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = |argument: &str, word: &str| {
+        let mut call = agent(directory.path(), "service");
+        let call = call.env("HA_RSCTMP", directory.path()).args([argument, "start"]);
+        call.assert().code(5).stderr(predicate::str::contains(word));
+    };
+    start("ocfbox-none", "no init script /etc/init.d/ocfbox-none");
+    start("ocfbox-none.service", "unit");
+    let cases: [(&[(&str, &str)], &str); 7] = [
+        (&[], "parameter unit: is not given"),
+        (&[("unit", "x"), ("script", "x")], "parameter unit: is given together with script"),
+        (&[("unit", "x"), ("command", "x")], "parameter unit: is given together with command"),
+        (&[("command", "x"), ("script", "x")], "parameter command: is given together with script"),
+        (&[("command", "  ")], "parameter command: has no words"),
+        (&[("unit", "x@.service")], "parameter unit: \"x@.service\" is not a systemd unit"),
+        (&[("unit", "default.target")], "parameter unit: \"default.target\" is not a systemd unit"),
+    ];
+    for (parameters, why) in cases {
+        for (action, code) in [("validate-all", 6), ("start", 6), ("monitor", 7), ("stop", 0)] {
+            let mut call = agent(directory.path(), "service");
+            call.env("HA_RSCTMP", directory.path()).env("OCF_RESOURCE_INSTANCE", "x").arg(action);
+            for (name, value) in parameters {
+                call.env(format!("OCF_RESKEY_{name}"), value);
+            }
+            let outcome = call.assert().code(code);
+            if code == 6 {
+                outcome.stderr(predicate::str::contains(why));
+            }
+        }
+    }
+}

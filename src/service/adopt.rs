@@ -21,7 +21,8 @@ pub(super) fn find(service: &Service, cx: &Cx<'_>) -> Result<Option<Process>> {
     let command = match &service.kind {
         Some(Kind::Command(command)) => command,
         Some(Kind::Script(script)) => return script.main(service, cx),
-        None => return Ok(None),
+        // systemd knows the processes of a unit.
+        Some(Kind::Unit(_)) | None => return Ok(None),
     };
     let Some(alike) = Alike::to(command) else { return Ok(None) };
     let vouched = service.pidfile.as_ref().and_then(|file| pidfile::named(&file.path));

@@ -20,6 +20,7 @@ pub(crate) mod run;
 mod script;
 mod start;
 mod stop;
+mod unit;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -38,6 +39,7 @@ use crate::state::{Lock, StateFile};
 
 use family::Proof;
 use record::Record;
+pub use unit::Unit;
 
 /// The variable that marks every process of a service.
 pub const MARK: &str = "OCFBOX_INSTANCE";
@@ -73,6 +75,8 @@ pub enum Kind {
     Command(Box<Command>),
     /// An LSB init script.
     Script(Script),
+    /// A systemd unit.
+    Unit(Unit),
 }
 
 /// A program that is the service, or starts it.
@@ -159,7 +163,10 @@ impl Service {
     /// # Errors
     /// It does not, although something of it is there.
     pub fn monitor(&self, cx: &Cx<'_>) -> Result<crate::agent::Status> {
-        monitor::monitor(self, cx)
+        match self.as_unit() {
+            Some((unit, service)) => unit.monitor(&service, cx),
+            None => monitor::monitor(self, cx),
+        }
     }
 
     /// Starts it and waits until it is up, or leaves nothing of it behind.
@@ -167,7 +174,10 @@ impl Service {
     /// # Errors
     /// It is not up.
     pub fn start(&self, cx: &Cx<'_>) -> Result<()> {
-        start::start(self, cx)
+        match self.as_unit() {
+            Some((unit, service)) => unit.start(&service, cx),
+            None => start::start(self, cx),
+        }
     }
 
     /// Ends it with all its processes.
@@ -175,19 +185,34 @@ impl Service {
     /// # Errors
     /// Something of it is left.
     pub fn stop(&self, cx: &Cx<'_>) -> Result<()> {
-        stop::stop(self, cx)
+        match self.as_unit() {
+            Some((unit, service)) => unit.stop(&service, cx),
+            None => stop::stop(self, cx),
+        }
     }
 
     /// Looks whether it could be started here.
     ///
     /// # Errors
     /// It could not.
-    pub fn validate(&self) -> Result<()> {
+    pub fn validate(&self, cx: &Cx<'_>) -> Result<()> {
         match &self.kind {
+            Some(Kind::Unit(unit)) => unit.validate(cx),
             Some(Kind::Command(command)) => environment::validate(command),
             Some(Kind::Script(script)) => script.validate(),
             None => Ok(()),
         }
+    }
+
+    /// The unit, and the service as that of the unit. An init script may be one as well: systemd makes a unit of it, or
+    /// has it run another one, and then knows its processes.
+    fn as_unit(&self) -> Option<(Unit, Self)> {
+        let unit = match self.kind.as_ref()? {
+            Kind::Unit(unit) => unit.clone(),
+            Kind::Script(script) => Unit::behind(&script.path)?,
+            Kind::Command(_) => return None,
+        };
+        Some((unit.clone(), Self { kind: Some(Kind::Unit(unit)), ..self.clone() }))
     }
 
     fn name(&self, cx: &Cx<'_>) -> String {

@@ -90,7 +90,7 @@ fn without_processes(service: &Service, record: Option<&Record>, cx: &Cx<'_>) ->
 }
 
 /// What is asked besides the process.
-fn deeper(service: &Service, cx: &Cx<'_>) -> Result<Status> {
+pub(super) fn deeper(service: &Service, cx: &Cx<'_>) -> Result<Status> {
     if let Some(Kind::Script(script)) = &service.kind {
         let record = service.record(cx)?;
         if cx.level >= 10 || record.is_none_or(|record| record.main.is_none()) {

@@ -42,6 +42,7 @@ pub(super) fn start(service: &Service, cx: &Cx<'_>) -> Result<()> {
         Kind::Script(script) => script
             .start(service, &mut record, &reaper, cx)
             .and_then(|main| answers::wait(service, main, cx).map(|()| main)),
+        Kind::Unit(_) => return Err(nothing_to_run()),
     };
     let finished = started.and_then(|main| finish(service, kind, &mut record, main, cx));
     finished.map_err(|error| {
@@ -147,7 +148,7 @@ fn finish(
 ) -> Result<()> {
     let checked = match kind {
         Kind::Command(command) => environment::keeps_its_program(command),
-        Kind::Script(_) => true,
+        Kind::Script(_) | Kind::Unit(_) => true,
     };
     let main = main.map(Process::find).transpose()?.flatten();
     let members = service.members(cx, Some(record))?.found;

@@ -13,3 +13,5 @@ mod peers;
 mod queue_managers;
 mod scripts;
 mod support;
+mod systemd;
+mod units;

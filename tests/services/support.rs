@@ -87,17 +87,7 @@ impl Host {
     /// An agent, called as a cluster calls it. `OCFBOX_UNDER_TEST` may name a directory with other agents.
     pub fn agent(&self, name: &str) -> Call {
         let theirs = std::env::var_os("OCFBOX_UNDER_TEST").map(|path| Path::new(&path).join(name));
-        Call {
-            program: theirs.unwrap_or_else(|| self.path(name)),
-            variables: vec![
-                ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
-                ("OCF_ROOT".into(), "/usr/lib/ocf".into()),
-                ("OCF_RA_VERSION_MAJOR".into(), "1".into()),
-                ("OCF_RA_VERSION_MINOR".into(), "1".into()),
-                ("OCF_RESOURCE_INSTANCE".into(), "test".into()),
-                ("HA_LOGFILE".into(), self.path("log").into()),
-            ],
-        }
+        Call::at(theirs.unwrap_or_else(|| self.path(name)), self.path("log"), &[])
     }
 
     /// `anything` with the test's daemon in one of its modes.
@@ -221,6 +211,8 @@ fn daemon() -> &'static Path {
 /// A call of an agent.
 #[derive(Clone)]
 pub struct Call {
+    /// What stands before the agent's name, such as the command that enters a namespace.
+    before: Vec<OsString>,
     program: PathBuf,
     variables: Vec<(OsString, OsString)>,
 }
@@ -234,8 +226,29 @@ pub struct Outcome {
 }
 
 impl Call {
+    /// Of the agent at `program`, which logs to `log`.
+    pub fn at(program: PathBuf, log: PathBuf, before: &[&str]) -> Self {
+        Self {
+            before: before.iter().map(Into::into).collect(),
+            program,
+            variables: vec![
+                ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
+                ("OCF_ROOT".into(), "/usr/lib/ocf".into()),
+                ("OCF_RA_VERSION_MAJOR".into(), "1".into()),
+                ("OCF_RA_VERSION_MINOR".into(), "1".into()),
+                ("OCF_RESOURCE_INSTANCE".into(), "test".into()),
+                ("HA_LOGFILE".into(), log.into()),
+            ],
+        }
+    }
+
     pub fn param(self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.env(&format!("OCF_RESKEY_{name}"), value)
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.retain(|(key, _)| *key != *format!("OCF_RESKEY_{name}"));
+        self
     }
 
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
@@ -260,8 +273,15 @@ impl Call {
     }
 
     pub fn command(&self, action: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg(action).env_clear().envs(self.variables.iter().cloned()).stdin(Stdio::null());
+        let mut words =
+            self.before.iter().map(OsString::as_os_str).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().expect("a program"));
+        command
+            .args(words)
+            .arg(action)
+            .env_clear()
+            .envs(self.variables.iter().cloned())
+            .stdin(Stdio::null());
         command
     }
 

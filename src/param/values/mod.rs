@@ -22,7 +22,7 @@ pub use ethernet::{AddressList, ListedAddress, NewInterfaceName, UnicastMac};
 pub use mail::{Mailbox, Mailboxes, Relay};
 pub use mq::ObjectName;
 pub use process::{
-    AccountName, Directory, Limits, Program, Script, SignalName, Umask, Variables, Words,
+    AccountName, Directory, Limits, Program, Script, SignalName, Umask, UnitName, Variables, Words,
 };
 
 pub use network::{
