@@ -197,6 +197,14 @@ impl Process {
         own.is_some() && own == namespace(&self.path("ns/pid"))
     }
 
+    /// Whether it has this process's network.
+    #[must_use]
+    pub fn is_in_our_network(&self) -> bool {
+        let namespace = |path: &str| std::fs::metadata(path).map(|about| about.ino()).ok();
+        let own = namespace("/proc/self/ns/net");
+        own.is_some() && own == namespace(&self.path("ns/net"))
+    }
+
     fn path(&self, name: &str) -> String {
         format!("/proc/{}/{name}", self.identity.pid)
     }
@@ -242,6 +250,15 @@ pub fn variable(identity: Identity, name: &str) -> Option<OsString> {
         .split(|byte| *byte == 0)
         .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
     Some(OsStr::from_bytes(found).to_owned())
+}
+
+/// The numbers of the children of a process's first thread; none where the kernel does not list them
+/// (`proc_pid_task_children`(5) needs `CONFIG_PROC_CHILDREN`).
+#[must_use]
+pub fn children(pid: i32) -> Vec<i32> {
+    let text = read(&format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// What changes with every boot.

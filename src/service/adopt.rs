@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::family::Census;
-use super::{Command, Kind, MARK, Service, environment, is_script, pidfile};
+use super::{Command, Configured, Kind, MARK, Service, environment, is_script, pidfile};
 use crate::host::account::Account;
 use crate::host::process::{self, Process};
 
@@ -39,10 +41,11 @@ pub(super) fn find(service: &Service, census: &Census) -> Option<Process> {
 
 /// What the process of a command looks like.
 struct Alike {
-    path: std::path::PathBuf,
+    path: PathBuf,
     is_script: bool,
     words: Vec<OsString>,
     user: u32,
+    configured: Option<Configured>,
 }
 
 impl Alike {
@@ -51,7 +54,8 @@ impl Alike {
         let is_script = is_script(&path);
         let path = if is_script { path } else { path.canonicalize().ok()? };
         let words = command.words.get(1..)?.to_vec();
-        Some(Self { path, is_script, words, user: Account::named(&command.user).ok()?.user })
+        let user = Account::named(&command.user).ok()?.user;
+        Some(Self { path, is_script, words, user, configured: command.configured.clone() })
     }
 
     fn is(&self, process: &Process) -> bool {
@@ -66,6 +70,9 @@ impl Alike {
             return false;
         }
         let words = process.words();
+        if let Some(configured) = &self.configured {
+            return process.is_in_our_network() && self.is_configured_alike(configured, &words);
+        }
         // The kernel puts the interpreter, perhaps an argument of it, and the path before the words of a script.
         let before = words.len().checked_sub(self.words.len());
         let Some((before, rest)) = before.and_then(|at| words.split_at_checked(at)) else {
@@ -77,5 +84,31 @@ impl Alike {
             before.len() == 1
         };
         called && *rest == *self.words
+    }
+
+    /// Whether the words name the same file, or none where that file is the default.
+    fn is_configured_alike(&self, configured: &Configured, words: &[OsString]) -> bool {
+        let line = words.join(std::ffi::OsStr::new(" "));
+        let line = String::from_utf8_lossy(line.as_bytes());
+        let titled = configured.title.and_then(|title| line.strip_prefix(title));
+        let mut words = titled.unwrap_or(&line).split_ascii_whitespace();
+        let first = Path::new(words.next().unwrap_or_default());
+        if first.file_name() != self.path.file_name()
+            || (configured.title.is_some() && titled.is_none())
+        {
+            return false;
+        }
+        let mut named = None;
+        while let Some(word) = words.next() {
+            match word.strip_prefix(configured.option) {
+                Some("") => named = words.next().map(PathBuf::from),
+                Some(joined) => named = Some(PathBuf::from(joined)),
+                None => {}
+            }
+        }
+        let real = |path: &Path| path.canonicalize().ok();
+        let wanted = real(&configured.file);
+        let found = named.or_else(|| configured.default.clone()).and_then(|path| real(&path));
+        wanted.is_some() && wanted == found
     }
 }

@@ -67,6 +67,17 @@ pub(super) fn run(
     group: Option<PathBuf>,
     deadline: &Deadline,
 ) -> Result<Ran> {
+    run_keeping(KEPT, words, environment, group, deadline)
+}
+
+/// The same, with so many bytes kept of what it writes.
+pub(super) fn run_keeping(
+    kept: usize,
+    words: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    group: Option<PathBuf>,
+    deadline: &Deadline,
+) -> Result<Ran> {
     let name = words.first().map_or(String::new(), |word| word.to_string_lossy().into_owned());
     let (mut reader, writer) = std::io::pipe().doing(|| format!("run {name}"))?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing(|| format!("run {name}"))?;
@@ -85,7 +96,7 @@ pub(super) fn run(
     let mut pause = Duration::from_millis(1);
     // Its end is what is waited for, not that of its output: a daemon that it started may keep the pipe.
     let end = loop {
-        drain(&mut reader, &mut output);
+        drain(&mut reader, &mut output, kept);
         if let Some(end) = ended(identity.pid) {
             break Some(end);
         }
@@ -96,16 +107,16 @@ pub(super) fn run(
         std::thread::sleep(pause.min(deadline.left()));
         pause = (pause * 2).min(Duration::from_millis(20));
     };
-    drain(&mut reader, &mut output);
+    drain(&mut reader, &mut output, kept);
     trace_answer!("{name}: {end:?}, {:?}", last_line(&output));
     Ok(Ran { session: identity.pid, end, output })
 }
 
-fn drain(reader: &mut std::io::PipeReader, output: &mut Vec<u8>) {
+fn drain(reader: &mut std::io::PipeReader, output: &mut Vec<u8>, kept: usize) {
     let mut buffer = [0; KEPT];
     while let Ok(length @ 1..) = reader.read(&mut buffer) {
         output.extend_from_slice(&buffer[..length]);
-        output.drain(..output.len().saturating_sub(KEPT));
+        output.drain(..output.len().saturating_sub(kept));
     }
 }
 

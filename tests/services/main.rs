@@ -9,3 +9,4 @@ mod faults;
 mod peers;
 mod scripts;
 mod support;
+mod web;

@@ -87,8 +87,13 @@ impl Host {
     /// An agent, called as a cluster calls it. `OCFBOX_UNDER_TEST` may name a directory with other agents.
     pub fn agent(&self, name: &str) -> Call {
         let theirs = std::env::var_os("OCFBOX_UNDER_TEST").map(|path| Path::new(&path).join(name));
+        self.agent_at(theirs.unwrap_or_else(|| self.path(name)))
+    }
+
+    /// The agent in that file.
+    pub fn agent_at(&self, program: impl Into<PathBuf>) -> Call {
         Call {
-            program: theirs.unwrap_or_else(|| self.path(name)),
+            program: program.into(),
             variables: vec![
                 ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
                 ("OCF_ROOT".into(), "/usr/lib/ocf".into()),
