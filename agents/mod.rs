@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod anything;
+mod apache;
 mod delay;
 mod dummy;
 mod ethmonitor;
@@ -14,6 +15,7 @@ mod ipsrcaddr;
 mod ipv6addr;
 mod macaddr;
 mod mailto;
+mod nginx;
 mod ping;
 mod portblock;
 mod route;
@@ -26,6 +28,7 @@ use crate::agent::Entry;
 /// All agents, by name.
 pub const ALL: &[Entry] = &[
     Entry::of::<anything::Anything>(),
+    Entry::of::<apache::Apache>(),
     Entry::of::<delay::Delay>(),
     Entry::of::<dummy::Dummy>(),
     Entry::of::<ethmonitor::EthMonitor>(),
@@ -37,6 +40,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<ipv6addr::Ipv6Addr>(),
     Entry::of::<macaddr::MacAddr>(),
     Entry::of::<mailto::MailTo>(),
+    Entry::of::<nginx::Nginx>(),
     Entry::of::<ping::Ping>(),
     Entry::of::<portblock::PortBlock>(),
     Entry::of::<route::Route>(),

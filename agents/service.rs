@@ -200,6 +200,7 @@ impl AnyService {
             },
             settle: params.settle.get(),
             adopt: true,
+            configured: None,
         }
     }
 
@@ -225,6 +226,7 @@ impl AnyService {
             kind: self.kind(),
             pidfile: path(params.pidfile.as_ref()).map(|path| PidFile { path, written: false }),
             stop_signal: params.stop_signal.get(),
+            gently: None,
             stop_timeout: params.stop_timeout.map(Seconds::get),
             probes: params.check.as_ref().map_or_else(Vec::new, |urls| urls.as_slice().to_vec()),
             check: check.map(|words| Check {

@@ -12,7 +12,8 @@
 //! What is more than a verb, and what several agents share, stands between: [`vip`] (a virtual address), [`hardware`] and
 //! [`macvlan`] (a hardware address that moves), [`source`] (the source address of routes), [`blocking`] and [`connections`]
 //! (shut ports, and connections that notice a takeover), [`reach`] (what can be reached), [`mail`] (a notice to people),
-//! [`mq`] (a queue manager of IBM MQ).
+//! [`service`] (processes that an agent starts), [`probe`] (whether a server answers), [`web`] (web servers: their configuration
+//! and their pages), [`mq`] (a queue manager of IBM MQ).
 //!
 //! The kernel is the truth: what an agent reports, it looked up; what stop says is gone, it looked for. Files hold
 //! only what is needed to undo ([`state`]).
@@ -48,3 +49,4 @@ pub mod spec;
 pub mod state;
 pub mod trace;
 pub mod vip;
+pub mod web;

@@ -205,7 +205,26 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
         "clusterip_hash",
     ];
     let scripts = ["local_stop_script", "local_start_script"];
-    free.contains(&name)
+    // Pages, texts in them, and words for the server; what is wrong with them has tests beside the servers.
+    let web = [
+        "statusurl",
+        "testregex",
+        "client",
+        "testurl",
+        "testregex10",
+        "testname",
+        "options",
+        "envfiles",
+        "status10url",
+        "status10regex",
+        "testclient",
+        "test20url",
+        "test20regex",
+        "test20name",
+        "external_monitor30_cmd",
+    ];
+    (["apache", "nginx"].contains(&agent) && web.contains(&name))
+        || free.contains(&name)
         || scripts.contains(&name)
         || name == "ARP_NETMASK"
         || (agent == "MailTo" && ["subject", "reason"].contains(&name))
@@ -460,6 +479,20 @@ fn portblock_takes_three_arguments_and_no_fewer() {
     }
     let said = String::from_utf8(called(&["tcp", "80", "start"]).stderr).unwrap();
     assert!(said.contains("portblock::protocol::portno::action"), "{said}");
+}
+
+/// `apache::/etc/httpd/conf/httpd.conf` in haresources.
+#[test]
+fn apache_takes_its_configuration_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = |words: &[&str]| {
+        let mut call = agent(directory.path(), "apache");
+        call.env_remove("OCF_RESOURCE_INSTANCE").env_remove("OCF_RA_VERSION_MAJOR");
+        let output = call.args(words).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let relative = said(&["httpd.conf", "start"]);
+    assert!(relative.contains("parameter configfile: \"httpd.conf\""), "{relative}");
 }
 
 #[test]

@@ -196,6 +196,7 @@ fn pcs_refuses_the_same_address_twice() {
 /// The parameters that ocf-tester gives to each agent.
 const TESTED_WITH: &[(&str, &[&str])] = &[
     ("anything", &["binfile=/bin/sleep", "cmdline_options=4714"]),
+    ("apache", &["graceful_timeout=1"]),
     ("Delay", &["startdelay=0.1", "stopdelay=0.1", "mondelay=0.1"]),
     ("Dummy", &["fake=something"]),
     ("ethmonitor", &["interface=eth0", "link_status_only=true"]),
@@ -210,6 +211,7 @@ const TESTED_WITH: &[(&str, &[&str])] = &[
     ("IPv6addr", &["ipv6addr=2001:db8::10", "nic=eth0", "cidr_netmask=64"]),
     ("MACaddr", &["nic=eth1", "mac=02:00:00:00:00:01", "ip=192.0.2.10/24"]),
     ("MailTo", &["email=root@localhost", "subject=Web group"]),
+    ("nginx", &["graceful_timeout=1"]),
     ("ping", &["host_list=127.0.0.1", "attempts=2"]),
     ("portblock", &["protocol=tcp", "portno=8080", "action=block", "ip=192.0.2.10"]),
     ("Route", &["destination=203.0.113.0/24", "device=eth0"]),
@@ -251,6 +253,14 @@ fn ocf_tester_passes() {
                 stdout.contains("passed all tests") && !said.contains("* rc="),
                 "{name}: {said}"
             );
+            // The last that ocf-tester does is a reload, which starts some that are stopped; and processes are the host's.
+            let mut stop = sandbox.command(&path);
+            stop.arg("stop").env("OCF_ROOT", "/usr/lib/ocf").env("OCF_RESOURCE_INSTANCE", "test");
+            stop.env("OCF_RA_VERSION_MAJOR", "1").env("OCF_RA_VERSION_MINOR", "1");
+            for (parameter, value) in parameters.iter().filter_map(|word| word.split_once('=')) {
+                stop.env(format!("OCF_RESKEY_{parameter}"), value);
+            }
+            sandbox::run(&mut stop).ok();
         }
     });
 }

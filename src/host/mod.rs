@@ -19,6 +19,7 @@ pub mod lab;
 pub mod launch;
 pub mod launcher;
 pub mod link;
+pub mod listener;
 pub mod macvlan;
 pub mod names;
 pub mod namespace;

@@ -178,6 +178,14 @@ impl Process {
         own.is_some() && own == namespace(&self.path("ns/pid"))
     }
 
+    /// Whether it has this process's network.
+    #[must_use]
+    pub fn is_in_our_network(&self) -> bool {
+        let namespace = |path: &str| std::fs::metadata(path).map(|about| about.ino()).ok();
+        let own = namespace("/proc/self/ns/net");
+        own.is_some() && own == namespace(&self.path("ns/net"))
+    }
+
     fn path(&self, name: &str) -> String {
         format!("/proc/{}/{name}", self.identity.pid)
     }
@@ -307,6 +315,15 @@ pub fn numbers() -> Result<HashMap<i32, u64>> {
         found.extend(pid.map(|pid: i32| (pid, entry.ino())));
     }
     Ok(found)
+}
+
+/// The numbers of the children of a process's first thread; none where the kernel does not list them
+/// (`proc_pid_task_children`(5) needs `CONFIG_PROC_CHILDREN`).
+#[must_use]
+pub fn children(pid: i32) -> Vec<i32> {
+    let text = read(&format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// What changes with every boot.

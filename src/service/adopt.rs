@@ -3,9 +3,13 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::family::{may_be_member, protected};
-use super::{Command, Kind, MARK, Service, environment, is_script, listed, patience, pidfile};
+use super::{
+    Command, Configured, Kind, MARK, Service, environment, is_script, listed, patience, pidfile,
+};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::account::Account;
@@ -63,10 +67,11 @@ pub(super) fn unknown(silent: &[Process]) -> Error {
 
 /// What the process of a command looks like.
 struct Alike {
-    path: std::path::PathBuf,
+    path: PathBuf,
     is_script: bool,
     words: Vec<OsString>,
     user: u32,
+    configured: Option<Configured>,
 }
 
 impl Alike {
@@ -75,7 +80,8 @@ impl Alike {
         let is_script = is_script(&path);
         let path = if is_script { path } else { path.canonicalize().ok()? };
         let words = command.words.get(1..)?.to_vec();
-        Some(Self { path, is_script, words, user: Account::named(&command.user).ok()?.user })
+        let user = Account::named(&command.user).ok()?.user;
+        Some(Self { path, is_script, words, user, configured: command.configured.clone() })
     }
 
     /// The process of that number, if it looks so. First what is cheap and tells most apart.
@@ -92,12 +98,16 @@ impl Alike {
             && self.has_words(&found.words())
             && found.user() == Some(self.user)
             && found.is_in_our_namespace()
+            && (self.configured.is_none() || found.is_in_our_network())
             && process::variable(found.identity, MARK).is_none();
         let still = Process::find(found.identity).ok()?;
         still.filter(|_| is_it)
     }
 
     fn has_words(&self, words: &[OsString]) -> bool {
+        if let Some(configured) = &self.configured {
+            return self.is_configured_alike(configured, words);
+        }
         // The kernel puts the interpreter, perhaps an argument of it, and the path before the words of a script.
         let before = words.len().checked_sub(self.words.len());
         let Some((before, rest)) = before.and_then(|at| words.split_at_checked(at)) else {
@@ -109,5 +119,31 @@ impl Alike {
             before.len() == 1
         };
         called && *rest == *self.words
+    }
+
+    /// Whether the words name the same file, or none where that file is the default.
+    fn is_configured_alike(&self, configured: &Configured, words: &[OsString]) -> bool {
+        let line = words.join(std::ffi::OsStr::new(" "));
+        let line = String::from_utf8_lossy(line.as_bytes());
+        let titled = configured.title.and_then(|title| line.strip_prefix(title));
+        let mut words = titled.unwrap_or(&line).split_ascii_whitespace();
+        let first = Path::new(words.next().unwrap_or_default());
+        if first.file_name() != self.path.file_name()
+            || (configured.title.is_some() && titled.is_none())
+        {
+            return false;
+        }
+        let mut named = None;
+        while let Some(word) = words.next() {
+            match word.strip_prefix(configured.option) {
+                Some("") => named = words.next().map(PathBuf::from),
+                Some(joined) => named = Some(PathBuf::from(joined)),
+                None => {}
+            }
+        }
+        let real = |path: &Path| path.canonicalize().ok();
+        let wanted = real(&configured.file);
+        let found = named.or_else(|| configured.default.clone()).and_then(|path| real(&path));
+        wanted.is_some() && wanted == found
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod family;
 pub(crate) mod health;
 mod monitor;
 mod notify;
+mod parts;
 mod pidfile;
 mod ready;
 mod record;
@@ -32,6 +33,7 @@ use nix::sys::signal::Signal;
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::cgroup::Leaf;
+use crate::host::pidfd::Handle;
 use crate::host::process::{self, Identity, Process};
 use crate::host::reaper::Reaper;
 use crate::probe::Url;
@@ -39,6 +41,7 @@ use crate::state::{Lock, StateFile};
 
 use family::Proof;
 use record::Record;
+pub(crate) use record::{escaped, unescaped};
 pub use unit::Unit;
 
 /// The variable that marks every process of a service.
@@ -58,6 +61,8 @@ pub struct Service {
     pub pidfile: Option<PidFile>,
     /// Sent to the main process first.
     pub stop_signal: Signal,
+    /// What asks it to end without cutting off anybody, before `stop_signal` does.
+    pub gently: Option<Gently>,
     /// How long it may take to end by itself; without it, two thirds of the action's time.
     pub stop_timeout: Option<Duration>,
     /// Probes that it has to answer.
@@ -66,6 +71,15 @@ pub struct Service {
     pub check: Option<Check>,
     /// For how long the main process may sleep uninterruptibly.
     pub hung_after: Duration,
+}
+
+/// A first, gentle word to a service that is to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Gently {
+    /// Sent to the main process.
+    pub signal: Signal,
+    /// How long it may take then; without it, half of the action's time.
+    pub timeout: Option<Duration>,
 }
 
 /// What is run.
@@ -106,6 +120,21 @@ pub struct Command {
     pub settle: Duration,
     /// Whether one that runs already is taken over without a PID file that names it.
     pub adopt: bool,
+    /// For a program that is known by the file that configures it, however it was called.
+    pub configured: Option<Configured>,
+}
+
+/// How the process of a program says which file configures it.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// The option before the file's name, `-f`.
+    pub option: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// The one that it takes if it is called without that option.
+    pub default: Option<PathBuf>,
+    /// What it writes before the words that it was called with, if it writes over them.
+    pub title: Option<&'static str>,
 }
 
 /// A directory.
@@ -189,6 +218,26 @@ impl Service {
             Some((unit, service)) => unit.stop(&service, cx),
             None => stop::stop(self, cx),
         }
+    }
+
+    /// Sends a signal to its main process; whether there is one.
+    ///
+    /// # Errors
+    /// Nobody can tell, or the kernel refused.
+    pub fn tell(&self, signal: Signal, cx: &Cx<'_>) -> Result<bool> {
+        let _one_at_a_time = self.lock(cx)?;
+        let record = self.record(cx)?;
+        let members = self.members(cx, record.as_ref())?;
+        let recorded = record.and_then(|record| record.main);
+        let found = members.found.iter().find(|process| Some(process.identity) == recorded);
+        let main = found.or_else(|| monitor::main_of(&members.found)).cloned();
+        let main = match main {
+            Some(main) => Some(main),
+            None => adopt::find(self, cx)?,
+        };
+        let handle = main.map(|main| Handle::open(main.identity)).transpose()?.flatten();
+        handle.as_ref().map(|handle| handle.signal(signal)).transpose()?;
+        Ok(handle.is_some())
     }
 
     /// Looks whether it could be started here.
@@ -289,6 +338,32 @@ impl Service {
 fn patience(cx: &Cx<'_>) -> Instant {
     const LEAST: Duration = Duration::from_millis(300);
     Instant::now() + cx.deadline.left_with_reserve().max(LEAST)
+}
+
+/// What a program printed that was run to its end.
+#[derive(Debug)]
+pub struct Captured {
+    /// All that it printed, or the end of it.
+    pub output: Vec<u8>,
+    /// Whether it ended with exit code 0; none if it did not end in time, and was killed.
+    pub succeeded: Option<bool>,
+}
+
+/// Runs a program, in a session of its own and with a plain environment and what is added to it, and keeps the last `most`
+/// bytes that it prints.
+///
+/// # Errors
+/// It could not be run.
+pub fn capture(
+    words: Vec<OsString>,
+    further: &[(OsString, OsString)],
+    most: usize,
+    deadline: &crate::deadline::Deadline,
+) -> Result<Captured> {
+    let variables = environment::with(environment::plain("none"), further);
+    let ran = run::run_keeping(most, words, variables, None, deadline)?;
+    let succeeded = ran.end.is_some().then(|| ran.ended_with(0));
+    Ok(Captured { output: ran.output, succeeded })
 }
 
 /// Who lives of a service.

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::record::Record;
-use super::{Check, Kind, Members, Service, adopt, answers, environment, health, listed, run};
+use super::{
+    Check, Kind, Members, Service, adopt, answers, environment, health, listed, parts, run,
+};
 use crate::action::Action;
 use crate::agent::{Cx, Status};
 use crate::error::{Error, Result};
@@ -22,6 +24,9 @@ pub(super) fn monitor(service: &Service, cx: &Cx<'_>) -> Result<Status> {
         && !process.is_dead()
     {
         health::judge(service, &process, record.as_ref(), cx)?;
+        if let Some(record) = &record {
+            parts::remember(service, record, cx);
+        }
         return deeper(service, cx);
     }
     let members = service.members(cx, record.as_ref())?;

@@ -90,6 +90,16 @@ pub(super) fn write(path: &Path, pid: i32) -> Result<()> {
     written.doing(|| format!("write the PID file {}", path.display()))
 }
 
+/// Removes the file if it names a process that executes another program than `program`: some servers believe it, and do not
+/// start.
+pub(super) fn disown(path: &Path, program: &Path) {
+    let named = number_in(path).and_then(|pid| Process::look(pid).ok()?);
+    let other = named.and_then(|process| process.executable());
+    if other.is_some_and(|other| Some(other) != program.canonicalize().ok()) {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Removes the file if it has one of these numbers; another one is somebody else's.
 pub(super) fn remove(path: &Path, numbers: &[i32]) {
     if number_in(path).is_some_and(|found| numbers.contains(&found)) {

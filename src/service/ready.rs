@@ -50,11 +50,13 @@ impl Waiting<'_> {
         let mut asking = Asking::begin(self.service);
         let mut answered = None;
         loop {
+            // Before the dead are counted: whoever is seen dead here and is ours is among them then.
+            let gone = Process::find(main)?.is_none_or(|process| process.is_dead());
             let ended = self.reaper.reap();
             if let Some((_, end)) = ended.iter().find(|(pid, _)| *pid == main.pid) {
                 main = self.successor(main, *end)?;
                 since = Instant::now();
-            } else if Process::find(main)?.is_none_or(|process| process.is_dead()) {
+            } else if gone {
                 // Somebody else's child, which MAINPID or the PID file named.
                 return Err(self.died(main, None));
             }

@@ -67,6 +67,17 @@ pub(super) fn run(
     group: Option<PathBuf>,
     deadline: &Deadline,
 ) -> Result<Ran> {
+    run_keeping(KEPT, words, environment, group, deadline)
+}
+
+/// The same, with so many bytes kept of what it writes.
+pub(super) fn run_keeping(
+    kept: usize,
+    words: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    group: Option<PathBuf>,
+    deadline: &Deadline,
+) -> Result<Ran> {
     let launch = Launch {
         words,
         environment,
@@ -78,7 +89,8 @@ pub(super) fn run(
         output: Output::Files("/dev/null".into(), None),
         group,
     };
-    Running::begin(launch, deadline)?.finish(deadline)
+    let running = Running { kept, ..Running::begin(launch, deadline)? };
+    running.finish(deadline)
 }
 
 /// A program that is on its way.
@@ -88,6 +100,8 @@ pub(crate) struct Running {
     identity: Identity,
     reader: std::io::PipeReader,
     output: Vec<u8>,
+    /// How many bytes are kept of that.
+    kept: usize,
     end: Option<End>,
 }
 
@@ -99,12 +113,12 @@ impl Running {
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing(|| format!("run {name}"))?;
         launch.output = Output::Pipe(writer);
         let identity = launch.start(deadline)?;
-        Ok(Self { name, identity, reader, output: Vec::new(), end: None })
+        Ok(Self { name, identity, reader, output: Vec::new(), kept: KEPT, end: None })
     }
 
     /// How it ended, if it did.
     pub(crate) fn end(&mut self) -> Option<End> {
-        drain(&mut self.reader, &mut self.output);
+        drain(&mut self.reader, &mut self.output, self.kept);
         self.end = self.end.or_else(|| ended(self.identity.pid));
         self.end
     }
@@ -112,7 +126,7 @@ impl Running {
     /// What became of it so far.
     pub(crate) fn ran(&mut self) -> Ran {
         let end = self.end();
-        drain(&mut self.reader, &mut self.output);
+        drain(&mut self.reader, &mut self.output, self.kept);
         trace_answer!("{}: {end:?}, {:?}", self.name, last_line(&self.output));
         Ran { session: self.identity.pid, end, output: self.output.clone() }
     }
@@ -140,13 +154,13 @@ impl Running {
 }
 
 /// Reads what there is, but not for longer than a program can write without a pause.
-fn drain(reader: &mut std::io::PipeReader, output: &mut Vec<u8>) {
+fn drain(reader: &mut std::io::PipeReader, output: &mut Vec<u8>, kept: usize) {
     const MOST_READS: usize = 64;
     let mut buffer = [0; KEPT];
     for _ in 0..MOST_READS {
         let Ok(length @ 1..) = reader.read(&mut buffer) else { return };
         output.extend_from_slice(&buffer[..length]);
-        output.drain(..output.len().saturating_sub(KEPT));
+        output.drain(..output.len().saturating_sub(kept));
     }
 }
 

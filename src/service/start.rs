@@ -110,6 +110,12 @@ fn launch(
     let errors = command.errors.as_ref().unwrap_or(&command.output);
     let logged = std::fs::metadata(errors).map_or(0, |about| about.len());
     let settle = settle(service, command, cx);
+    if command.configured.is_some()
+        && let Some(file) = &service.pidfile
+        && let Some(program) = environment::find(command)
+    {
+        pidfile::disown(&file.path, &program);
+    }
     let launched = launch.start(&cx.deadline)?;
     record.session = Some(launched.pid);
     record.main = Some(launched);

@@ -102,23 +102,33 @@ fn ask(
     until: Instant,
 ) -> Result<bool> {
     let (service, cx) = (round.service, round.cx);
+    let recorded = record.and_then(|record| record.main);
+    let is_main = |process: &Process| Some(process.identity) == recorded;
     let mut asked = Vec::new();
     let mut pause = ROUND;
+    let gentle = service.gently.map(|gently| {
+        let half = cx.deadline.timeout() / 2;
+        (gently.signal, (Instant::now() + gently.timeout.unwrap_or(half).min(half)).min(until))
+    });
     loop {
         let Members { found, silent } = members;
         if found.is_empty() {
             return Ok(silent.is_empty());
         }
-        let main = record.and_then(|record| record.main);
-        let main = found.iter().find(|process| Some(process.identity) == main);
+        let main = found.iter().find(|process| is_main(process));
         let main = main.or_else(|| monitor::main_of(&found));
         let meant: Vec<&Process> = main.map_or_else(|| found.iter().collect(), |main| vec![main]);
         let mut handles = Vec::new();
         for process in meant {
             let Some(handle) = Handle::open(process.identity)? else { continue };
-            if !asked.contains(&process.identity) {
-                asked.push(process.identity);
-                handle.signal(service.stop_signal)?;
+            let signal = match gentle {
+                // Its parts would not know what to make of it.
+                Some((signal, end)) if Instant::now() < end && is_main(process) => signal,
+                _ => service.stop_signal,
+            };
+            if !asked.contains(&(process.identity, signal)) {
+                asked.push((process.identity, signal));
+                handle.signal(signal)?;
                 // A stopped process acts upon no signal but this one and SIGKILL.
                 if process.is_stopped() {
                     handle.signal(Signal::SIGCONT)?;
@@ -131,7 +141,9 @@ fn ask(
             cx.log.warn(&format!("killing what did not end in time: {}", listed(&found)));
             return Ok(false);
         }
-        wait(&handles, left.min(pause));
+        let gentle_left = gentle.map(|(_, end)| end.saturating_duration_since(Instant::now()));
+        let gentle_left = gentle_left.filter(|left| !left.is_zero()).unwrap_or(left);
+        wait(&handles, left.min(pause).min(gentle_left));
         pause = (pause * 2).min(LONGEST_ROUND);
         members = round.members(record)?;
     }

@@ -143,6 +143,20 @@ pub const ALL: &[Case] = &[
         peer: None,
         ..plain("service", &[("command", "/bin/sleep 4712"), ("settle", "0")])
     },
+    Case {
+        apart: [
+            &[("configfile", "/run/bench/apache-8001.conf")],
+            &[("configfile", "/run/bench/apache-8002.conf")],
+        ],
+        ..plain("apache", &[("testregex", "Apache Server Status")])
+    },
+    Case {
+        apart: [
+            &[("configfile", "/run/bench/nginx-8003.conf")],
+            &[("configfile", "/run/bench/nginx-8004.conf")],
+        ],
+        ..plain("nginx", &[])
+    },
     plain("Dummy", &[]),
     plain("Stateful", &[]),
     plain("Delay", &[("startdelay", "0"), ("stopdelay", "0"), ("mondelay", "0")]),

@@ -15,3 +15,4 @@ mod scripts;
 mod support;
 mod systemd;
 mod units;
+mod web;

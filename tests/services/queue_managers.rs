@@ -20,6 +20,14 @@ impl std::ops::Deref for Site {
 }
 
 impl Site {
+    /// A command of the stand-in is a shell, whose `sleep` may outlast it.
+    #[track_caller]
+    fn await_no_sleep(&self) {
+        self.await_that("the end of a sleep", || {
+            self.living().iter().all(|(_, words)| !words.starts_with("sleep"))
+        });
+    }
+
     fn new(managers: &[&str]) -> Self {
         let site = Self(Host::new());
         mq::install(&site.path("mq"));
@@ -147,6 +155,7 @@ fn stop_goes_from_one_way_to_the_next_and_leaves_nothing() {
         }
         manager.run("stop").code(0);
         assert_eq!(site.calls("ended"), expected, "{files:?}: {}", site.log());
+        site.await_no_sleep();
         assert_eq!(site.living(), [], "{files:?}");
         assert!(site.log().contains(logged), "{files:?}: {}", site.log());
         manager.run("monitor").code(7);
@@ -828,11 +837,8 @@ fn whatever_a_killed_agent_leaves_the_next_stop_ends() {
             let inject = format!("inject={name}:signal=KILL:when={ordinal}");
             let _ = manager.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], action).code;
             manager.run("stop").code(0);
-            // A command of the stand-in is a shell, whose `sleep` may outlast it. But no queue manager comes after:
-            // a command that was under way when the agent was killed is ended too.
-            site.await_that("an end", || {
-                site.living().iter().all(|(_, words)| !words.starts_with("sleep"))
-            });
+            // No queue manager comes after: a command that was under way when the agent was killed is ended too.
+            site.await_no_sleep();
             std::thread::sleep(Duration::from_millis(50));
             assert_eq!(site.living(), [], "killed at {name} number {ordinal} of {action}");
             manager.run("monitor").code(7);

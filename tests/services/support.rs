@@ -87,7 +87,12 @@ impl Host {
     /// An agent, called as a cluster calls it. `OCFBOX_UNDER_TEST` may name a directory with other agents.
     pub fn agent(&self, name: &str) -> Call {
         let theirs = std::env::var_os("OCFBOX_UNDER_TEST").map(|path| Path::new(&path).join(name));
-        Call::at(theirs.unwrap_or_else(|| self.path(name)), self.path("log"), &[])
+        self.agent_at(theirs.unwrap_or_else(|| self.path(name)))
+    }
+
+    /// The agent in that file.
+    pub fn agent_at(&self, program: impl Into<PathBuf>) -> Call {
+        Call::at(program.into(), self.path("log"), &[])
     }
 
     /// `anything` with the test's daemon in one of its modes.

@@ -29,7 +29,7 @@ pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
     MulticastMac, NamespaceName, Netmask,
 };
-pub use ports::{AddressBlock, Ports};
+pub use ports::{AddressBlock, Port, Ports};
 pub use routing::{Destination, Network, TableName};
 
 /// The value as text, or why it cannot be.
@@ -329,6 +329,7 @@ mod tests {
             judge::<MulticastMac>(raw);
             judge::<Destination>(raw);
             judge::<TableName>(raw);
+            judge::<Port>(raw);
             judge::<AbsolutePath>(raw);
             judge::<Text>(raw);
             judge::<Mailbox>(raw);
