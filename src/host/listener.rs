@@ -19,7 +19,7 @@ pub fn of(ip: Option<IpAddr>, port: u16) -> Option<String> {
     let numbers = process::numbers().unwrap_or_default().into_keys();
     let mut processes: Vec<Process> =
         numbers.filter_map(|pid| Process::look(pid).ok().flatten()).collect();
-    processes.sort_by_key(|process| process.identity.start);
+    processes.sort_by_key(|process| (process.identity.start, process.identity.pid));
     let holder = processes.iter().find(|process| holds(process.identity.pid, &link));
     let unseen = || "a process that cannot be seen from here".to_owned();
     Some(holder.map_or_else(unseen, ToString::to_string))
