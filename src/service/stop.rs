@@ -12,10 +12,14 @@ use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::cgroup::Leaf;
 use crate::host::pidfd::{Handle, wait_for_all};
-use crate::host::process::Process;
+use crate::host::process::{Identity, Process};
 
 /// How long it is waited for an end before all processes are looked at again: new ones may have come.
 const ROUND: Duration = Duration::from_millis(200);
+
+/// How long the parts of a dead main process may take to end, if nothing else is said. Nobody leads them any more, and
+/// many a worker acts upon a signal only if its main process says so too.
+const LEADERLESS: Duration = Duration::from_secs(10);
 
 /// Ends all of the service.
 ///
@@ -42,12 +46,22 @@ pub(super) fn end(
     cx: &Cx<'_>,
 ) -> Result<()> {
     let record = adopted_for_stop(service, record, cx)?;
+    let until = match record.as_ref().and_then(|record| record.main) {
+        Some(main) if service.stop_timeout.is_none() && is_dead(main)? => {
+            until.min(Instant::now() + LEADERLESS)
+        }
+        _ => until,
+    };
     // What was learned on the way, so that the PID file is known for ours after the processes are gone.
     let mut numbers: Vec<i32> = record.iter().filter_map(|record| Some(record.main?.pid)).collect();
     if !ask(service, record.as_ref(), until, &mut numbers, cx)? {
         kill(service, record.as_ref(), &mut numbers, cx)?;
     }
     forget(service, record.as_ref(), &numbers, cx)
+}
+
+fn is_dead(main: Identity) -> Result<bool> {
+    Ok(Process::find(main)?.is_none_or(|process| process.is_dead()))
 }
 
 /// A daemon that runs although nobody recorded it is recorded now: from here on it is known by its identity.

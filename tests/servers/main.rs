@@ -5,5 +5,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+/// A test for each.
+macro_rules! servers {
+    ($($name:ident $server:expr,)*) => { $(
+        #[test]
+        #[ignore = "needs root and the servers: tests/run servers"]
+        fn $name() {
+            $server.is_told_alive_from_dead();
+        }
+    )* };
+}
+
 mod daemons;
 mod laboratory;
+mod scripts;
+#[allow(dead_code, reason = "what the services need and the servers do not")]
+#[path = "../services/support.rs"]
+mod support;
