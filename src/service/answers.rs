@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::Service;
 use crate::agent::Cx;
 use crate::error::{Error, Result};
-use crate::host::process::{Identity, Process};
 use crate::probe::{self, Looks, Url};
 
 /// How long a server that is not to answer yet has to answer.
@@ -15,7 +14,8 @@ const EARLY: Duration = Duration::from_millis(200);
 
 /// Between two questions of a start: not so rarely that clients wait for nothing, not so often that the service's log
 /// is full of it.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+pub(super) const PAUSES: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_millis(500));
 
 /// Makes the probes of this monitor level: below 10 those that this process makes by itself within milliseconds.
 ///
@@ -71,32 +71,5 @@ impl Asking {
         let waited = self.begin.elapsed().as_secs_f64();
         let why = self.failed?.reason();
         Some(Error::Failed(format!("cannot start: no answer within {waited:.1} s: {why}")))
-    }
-}
-
-/// Waits until all probes are answered, while the main process lives, if one is known.
-///
-/// # Errors
-/// It died, or not all are answered in time.
-pub(super) fn wait(service: &Service, main: Option<Identity>, cx: &Cx<'_>) -> Result<()> {
-    let mut asking = Asking::begin(service);
-    loop {
-        let over = asking.is_over(service, cx);
-        if let Some(main) = main
-            && Process::find(main)?.is_none_or(|process| process.is_dead())
-        {
-            return Err(Error::Failed(format!(
-                "cannot start: its process {} ended before it answered",
-                main.pid
-            )));
-        }
-        if over {
-            return Ok(());
-        }
-        let left = cx.deadline.left();
-        if left.is_zero() {
-            return Err(asking.given_up().unwrap_or_else(|| cx.deadline.missed("an answer")));
-        }
-        std::thread::sleep(PAUSES.0.min(left));
     }
 }

@@ -8,6 +8,7 @@
 
 mod adopt;
 mod answers;
+mod declared;
 mod environment;
 mod family;
 mod health;

@@ -41,6 +41,8 @@ pub struct Server {
     pub service: &'static [(&'static str, &'static str)],
     /// What has to be in the words of its main process, if that is not its oldest one.
     pub main: &'static str,
+    /// What is in the words of a process that is not the server's and may stay.
+    pub bystander: Option<&'static str>,
     /// The probes, and a part of what each says.
     pub probes: &'static [(&'static str, &'static str)],
     /// Its log, for a test that fails.
@@ -55,6 +57,7 @@ impl Server {
         setup: "",
         service: &[],
         main: "",
+        bystander: None,
         probes: &[],
         log: "output",
     };
@@ -80,7 +83,7 @@ impl Server {
         let running = Running { server: self, host, call: call.clone() };
         let places = [&["/var/log", "/dev/shm"], self.empty].concat().join(" ");
         let setup = format!(
-            "ip link set lo up\nset -- {places}\n{EMPTY}\n{COPY}\n{CERTIFICATE}\n{}",
+            "ip link set lo up; mkdir /run/lock\nset -- {places}\n{EMPTY}\n{COPY}\n{CERTIFICATE}\n{}",
             self.setup
         );
         running.sh(&setup);
@@ -184,16 +187,12 @@ impl Running<'_> {
         let main = self.main();
         self.host.kill("KILL", main);
         let outcome = self.call.clone().recurring().run("monitor");
-        let living = self.host.living();
+        let living = self.living();
         match outcome.code {
             Some(7) => assert_eq!(living, [], "it is said to be gone"),
             Some(1) => assert!(outcome.stderr.contains("dead"), "{}", outcome.stderr),
             _ => panic!("{} is killed: {outcome:?}; {living:?}", self.server.program),
         }
-        println!(
-            "{}: killed: {:?} {} {living:?}",
-            self.server.program, outcome.code, outcome.stderr
-        );
     }
 
     #[track_caller]
@@ -207,7 +206,7 @@ impl Running<'_> {
     #[track_caller]
     pub fn is_stopped(&self) {
         self.says("stop", &[0]);
-        assert_eq!(self.host.living(), [], "{}", self.server.program);
+        assert_eq!(self.living(), [], "{}", self.server.program);
         self.is_failed(&["connect", "first byte"]);
         self.says("monitor", &[7]);
         self.says("stop", &[0]);
@@ -218,10 +217,6 @@ impl Running<'_> {
     fn says(&self, action: &str, codes: &[i32]) {
         let outcome = self.call.run(action);
         let known = outcome.code.is_some_and(|code| codes.contains(&code));
-        println!(
-            "{} {action}: {:?} {:?} {}",
-            self.server.program, outcome.code, outcome.took, outcome.stderr
-        );
         assert!(known, "{} {action}: {outcome:?}\n{}", self.server.program, self.log());
     }
 
@@ -246,6 +241,13 @@ impl Running<'_> {
             );
             assert!(took < PATIENCE + Duration::from_secs(1), "{url}: {took:?}");
         }
+    }
+
+    /// The processes of the server.
+    pub fn living(&self) -> Vec<(i32, String)> {
+        let mut living = self.host.living();
+        living.retain(|(_, words)| !self.server.bystander.is_some_and(|part| words.contains(part)));
+        living
     }
 
     /// Its main process, as whoever looks at the list of processes would have it.

@@ -35,9 +35,10 @@ servers! {
     mosquitto Server {
         program: "/usr/sbin/mosquitto",
         empty: &["/var/lib/mosquitto"],
-        setup: "mkdir /run/mosquitto; chown mosquitto /run/mosquitto",
+        // The number that the script writes is root's, and the server ends if it cannot write its own there.
+        setup: "mkdir /run/mosquitto; chown mosquitto /run/mosquitto; sed -i '/^pid_file/d' /etc/mosquitto/mosquitto.conf",
         service: &[("script", "mosquitto")],
-        probes: &[("mqtt://127.0.0.1", "accept")],
+        probes: &[("mqtt://127.0.0.1", "accepted")],
         log: "../../var/log/mosquitto/mosquitto.log",
         ..Server::PLAIN
     },
@@ -45,10 +46,10 @@ servers! {
         program: "/usr/sbin/mariadbd",
         empty: &["/var/lib/mysql"],
         setup: r#"rm -rf /var/lib/mysql/*; mariadb-install-db --user=mysql --skip-test-db >"$DIR/install.log" 2>&1"#,
-        service: &[("script", "mariadb")],
+        service: &[("script", "mariadb"), ("pidfile", "/run/mysqld/mysqld.pid")],
         probes: &[("mysql://nobody@127.0.0.1", "error 1045"), ("mysql://#socket=/run/mysqld/mysqld.sock", "MariaDB")],
         log: "../../var/log/mysql/error.log",
-        main: "mysqld_safe",
+        main: "/usr/sbin/mariadbd",
         ..Server::PLAIN
     },
     postgresql Server {
@@ -57,7 +58,7 @@ servers! {
         setup: r#"rm -rf /etc/postgresql/* /var/lib/postgresql/*
             pg_createcluster "$(ls /usr/lib/postgresql | tail -1)" main -- -N >"$DIR/install.log" 2>&1"#,
         service: &[("script", "postgresql")],
-        probes: &[("postgresql://nobody@127.0.0.1/nothing", "password")],
+        probes: &[("postgresql://nobody@127.0.0.1/nothing", "accepting connections")],
         ..Server::PLAIN
     },
     vsftpd Server {
@@ -74,7 +75,7 @@ servers! {
             echo 'myhostname = mail.example.org
 maillog_file = /var/log/postfix.log' >>/etc/postfix/main.cf",
         service: &[("script", "postfix")],
-        probes: &[("smtp://127.0.0.1", "250")],
+        probes: &[("smtp://127.0.0.1", "220 mail.example.org")],
         log: "../../var/log/postfix.log",
         ..Server::PLAIN
     },
@@ -160,6 +161,9 @@ END",
         empty: &["/var/lib/rabbitmq"],
         setup: r#"echo "127.0.0.1 $(hostname)" >>/etc/hosts"#,
         service: &[("script", "rabbitmq-server")],
+        main: "/bin/sh /usr/sbin/rabbitmq-server",
+        // Erlang's name server, which the script's status starts, also where the service never ran.
+        bystander: Some("epmd -daemon"),
         probes: &[("amqp://127.0.0.1", "Connection.Start")],
         ..Server::PLAIN
     },
