@@ -49,6 +49,17 @@ pub(super) fn judge(
     }
 }
 
+/// Judges the processes of a service of which none is known to be the main one.
+///
+/// # Errors
+/// None of them runs.
+pub(super) fn refuse_all_stopped(members: &[Process]) -> Result<()> {
+    match members.first() {
+        Some(first) if members.iter().all(Process::is_stopped) => refuse_stopped(first),
+        _ => Ok(()),
+    }
+}
+
 /// Judges a process that is stopped.
 ///
 /// # Errors

@@ -8,6 +8,7 @@
 
 mod adopt;
 mod answers;
+mod declared;
 pub(crate) mod environment;
 pub(crate) mod family;
 pub(crate) mod health;

@@ -51,7 +51,10 @@ pub(super) fn monitor(service: &Service, cx: &Cx<'_>) -> Result<Status> {
             listed(&members.found)
         ))),
         // What an init script started, and did not say which process is the main one.
-        (false, Some(_)) => deeper(service, cx),
+        (false, Some(_)) => {
+            health::refuse_all_stopped(&members.found)?;
+            deeper(service, cx)
+        }
     }
 }
 
@@ -96,13 +99,15 @@ fn without_processes(service: &Service, record: Option<&Record>, cx: &Cx<'_>) ->
 
 /// What is asked besides the process.
 pub(super) fn deeper(service: &Service, cx: &Cx<'_>) -> Result<Status> {
+    // First, because a script may ask the service too, and wait longer for its answer.
+    answers::judge(service, cx)?;
     if let Some(Kind::Script(script)) = &service.kind {
-        let record = service.record(cx)?;
-        if cx.level >= 10 || record.is_none_or(|record| record.main.is_none()) {
+        let unsure = service.probes.is_empty()
+            && service.record(cx)?.is_none_or(|record| record.main.is_none());
+        if cx.level >= 10 || unsure {
             script.confirm(service, cx)?;
         }
     }
-    answers::judge(service, cx)?;
     if let Some(check) = service.check.as_ref().filter(|check| cx.level >= check.level) {
         passes(service, check, cx)?;
     }

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 const MESSAGES: usize = 16;
 
 /// A daemon's first process ends at the latest so long after its last one answers.
-const HANDOVER: Duration = Duration::from_millis(200);
+pub(super) const HANDOVER: Duration = Duration::from_millis(200);
 
 /// A service that was launched and is not known to be up.
 pub(super) struct Waiting<'a> {

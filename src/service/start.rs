@@ -41,7 +41,7 @@ pub(super) fn start(service: &Service, cx: &Cx<'_>) -> Result<()> {
         Kind::Command(command) => launch(service, command, &mut record, &reaper, cx),
         Kind::Script(script) => script
             .start(service, &mut record, &reaper, cx)
-            .and_then(|main| answers::wait(service, main, cx).map(|()| main)),
+            .and_then(|main| script.until_up(service, &record, main, &reaper, cx)),
         Kind::Unit(_) => return Err(nothing_to_run()),
     };
     let finished = started.and_then(|main| finish(service, kind, &mut record, main, cx));

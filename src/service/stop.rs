@@ -21,6 +21,10 @@ const ROUND: Duration = Duration::from_millis(200);
 /// With thousands of processes a look is work; so a daemon that takes long is looked at less and less often.
 const LONGEST_ROUND: Duration = Duration::from_secs(2);
 
+/// How long the parts of a dead main process may take to end, if nothing else is said. Nobody leads them any more, and
+/// many a worker acts upon a signal only if its main process says so too.
+const LEADERLESS: Duration = Duration::from_secs(10);
+
 /// Ends all of the service.
 ///
 /// # Errors
@@ -54,6 +58,12 @@ pub(super) fn end(
     if record.as_ref().is_some_and(|record| record.adopted) && members.found.is_empty() {
         members = round.members(record.as_ref())?;
     }
+    let until = match record.as_ref().and_then(|record| record.main) {
+        Some(main) if service.stop_timeout.is_none() && is_dead(main)? => {
+            until.min(Instant::now() + LEADERLESS)
+        }
+        _ => until,
+    };
     if !ask(&mut round, record.as_ref(), members, until)? {
         kill(&mut round, record.as_ref())?;
     }
@@ -79,6 +89,10 @@ impl Round<'_> {
         }
         Ok(members)
     }
+}
+
+fn is_dead(main: Identity) -> Result<bool> {
+    Ok(Process::find(main)?.is_none_or(|process| process.is_dead()))
 }
 
 /// A daemon that runs although nobody recorded it is recorded now: from here on it is known by its identity.

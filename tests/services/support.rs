@@ -22,24 +22,35 @@ pub struct Host {
 }
 
 impl Host {
-    /// Moves this thread into namespaces of its own.
+    /// Moves this thread into namespaces of its own, with the test's daemon and no init scripts.
     #[track_caller]
     pub fn new() -> Self {
+        let daemon = daemon();
+        let host = Self::with(&["sleep", "infinity"]);
+        mount(Some("tmpfs"), "/etc/init.d", Some("tmpfs"), MsFlags::empty(), None::<&str>)
+            .expect("an /etc/init.d of our own");
+        // Other users need not reach the build directory.
+        fs::copy(daemon, host.path("daemon")).expect("a copy of the daemon");
+        host
+    }
+
+    /// Moves this thread into namespaces of its own, in which these words are process 1.
+    #[track_caller]
+    pub fn with(first: &[&str]) -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
-            "this test needs root for its namespaces: run tests/run services as root"
+            "this test needs root for its namespaces: run tests/run as root"
         );
-        let daemon = daemon();
-        let namespaces =
-            CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
+        let namespaces = CloneFlags::CLONE_NEWPID
+            | CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWNET
+            | CloneFlags::CLONE_NEWIPC;
         unshare(namespaces).expect("namespaces of our own");
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private mounts");
-        let first = Command::new("sleep").arg("infinity").spawn().expect("a process 1");
-        for place in ["/run", "/etc/init.d"] {
-            mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), None::<&str>)
-                .unwrap_or_else(|error| panic!("a {place} of our own: {error}"));
-        }
+        let first = Command::new(first[0]).args(&first[1..]).spawn().expect("a process 1");
+        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>)
+            .expect("a /run of our own");
         // Only who is in the namespace can mount its /proc, and this thread is not.
         let mounted = Command::new("mount").args(["-t", "proc", "proc", "/proc"]).status();
         assert!(mounted.expect("mount").success(), "a /proc of our own");
@@ -48,8 +59,6 @@ impl Host {
         // Services of other users have to get in.
         set_mode(directory.path(), 0o755);
         let host = Self { directory, first };
-        // Other users need not reach the build directory.
-        fs::copy(daemon, host.path("daemon")).expect("a copy of the daemon");
         for agent in ocfbox::agents::ALL {
             let link = host.path(agent.described.agent.name);
             std::os::unix::fs::symlink(BINARY, link).expect("a link to the binary");
