@@ -17,6 +17,10 @@ use crate::host::process::Process;
 /// How long it is waited for an end before all processes are looked at again: new ones may have come.
 const ROUND: Duration = Duration::from_millis(200);
 
+/// How long parts of a gently ended service may take when its main process is dead. It is the main process that tells
+/// them to end; of a signal they may not know what to make: workers of Apache ignore SIGTERM.
+const ORPHANS: Duration = Duration::from_secs(2);
+
 /// Ends all of the service.
 ///
 /// # Errors
@@ -71,13 +75,13 @@ fn adopted_for_stop(
 fn ask(
     service: &Service,
     record: Option<&Record>,
-    until: Instant,
+    mut until: Instant,
     numbers: &mut Vec<i32>,
     cx: &Cx<'_>,
 ) -> Result<bool> {
     let recorded = record.and_then(|record| record.main);
     let is_main = |process: &Process| Some(process.identity) == recorded;
-    let mut asked = Vec::new();
+    let (mut asked, mut orphaned) = (Vec::new(), None);
     let gentle = service.gently.map(|gently| {
         let half = cx.deadline.timeout() / 2;
         (gently.signal, (Instant::now() + gently.timeout.unwrap_or(half).min(half)).min(until))
@@ -89,6 +93,9 @@ fn ask(
         }
         numbers.extend(found.iter().map(|process| process.identity.pid));
         let main = found.iter().find(|process| is_main(process));
+        if gentle.is_some() && main.is_none() {
+            until = until.min(*orphaned.get_or_insert_with(Instant::now) + ORPHANS);
+        }
         let main = main.or_else(|| monitor::main_of(&found));
         let meant: Vec<&Process> = main.map_or_else(|| found.iter().collect(), |main| vec![main]);
         let mut handles = Vec::new();
