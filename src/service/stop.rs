@@ -12,7 +12,7 @@ use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::cgroup::Leaf;
 use crate::host::pidfd::{Handle, wait_for_all};
-use crate::host::process::Process;
+use crate::host::process::{Identity, Process};
 
 /// How long it is waited for an end before all processes are looked at again: new ones may have come.
 const ROUND: Duration = Duration::from_millis(200);
@@ -81,7 +81,7 @@ fn ask(
 ) -> Result<bool> {
     let recorded = record.and_then(|record| record.main);
     let is_main = |process: &Process| Some(process.identity) == recorded;
-    let (mut asked, mut orphaned) = (Vec::new(), None);
+    let (mut asked, mut awake, mut orphaned) = (Vec::new(), Vec::new(), None);
     let gentle = service.gently.map(|gently| {
         let half = cx.deadline.timeout() / 2;
         (gently.signal, (Instant::now() + gently.timeout.unwrap_or(half).min(half)).min(until))
@@ -109,13 +109,10 @@ fn ask(
             if !asked.contains(&(process.identity, signal)) {
                 asked.push((process.identity, signal));
                 handle.signal(signal)?;
-                // A stopped process acts upon no signal but this one and SIGKILL.
-                if process.is_stopped() {
-                    handle.signal(Signal::SIGCONT)?;
-                }
             }
             handles.push(handle);
         }
+        wake(&found, &mut awake)?;
         let left = until.saturating_duration_since(Instant::now()).min(cx.deadline.left());
         if left.is_zero() {
             cx.log.warn(&format!("killing what did not end in time: {}", listed(&found)));
@@ -123,6 +120,20 @@ fn ask(
         }
         wait(&handles, left.min(ROUND));
     }
+}
+
+/// Lets those go on that are stopped: they act upon no signal but this one and SIGKILL, and a main process waits for its
+/// parts. Each once, in case somebody insists.
+fn wake(found: &[Process], awake: &mut Vec<Identity>) -> Result<()> {
+    for process in found.iter().filter(|process| process.is_stopped()) {
+        if !awake.contains(&process.identity) {
+            awake.push(process.identity);
+            if let Some(handle) = Handle::open(process.identity)? {
+                handle.signal(Signal::SIGCONT)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Waits for an end; also without a process to wait for some time passes.
