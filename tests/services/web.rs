@@ -649,6 +649,22 @@ fn a_full_disk_is_a_failed_start_that_leaves_nothing() {
     }
 }
 
+/// The log is open then, and no line fits into it.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_full_disk_is_the_reason_where_the_log_has_no_room_for_it() {
+    let host = web();
+    host.sh("umount /var/log; mount -t tmpfs -o size=8k tmpfs /var/log
+        head -c 4096 /dev/zero >/var/log/error.log; head -c 4096 /dev/zero >/var/log/filler");
+    let files = "PidFile /var/log/pid\nErrorLog /var/log/error.log\nListen 80";
+    let agent = configured(&host, Make::Apache, files, "");
+    agent.run("start").code(1).because(&["the file system of /var/log is full"]);
+    assert_eq!(host.living(), []);
+    host.sh("mount -o remount,size=64k /var/log");
+    agent.run("start").code(0);
+    agent.run("stop").code(0);
+}
+
 /// A client that never ends its request holds nobody up for longer than it may.
 #[test]
 #[ignore = "needs root: tests/run services"]
