@@ -9,6 +9,7 @@ pub mod attribute;
 pub mod cgroup;
 pub mod clock;
 pub mod detached;
+pub mod disk;
 mod dump;
 pub mod exact;
 pub mod executor;

@@ -21,9 +21,11 @@ const ROUND: Duration = Duration::from_millis(200);
 /// With thousands of processes a look is work; so a daemon that takes long is looked at less and less often.
 const LONGEST_ROUND: Duration = Duration::from_secs(2);
 
-/// How long the parts of a dead main process may take to end, if nothing else is said. Nobody leads them any more, and
-/// many a worker acts upon a signal only if its main process says so too.
+/// How long the parts of a dead main process may take to end, if nothing else is said: nobody leads them any more.
 const LEADERLESS: Duration = Duration::from_secs(10);
+
+/// The same for a service whose main process has a way of its own to tell its parts: workers of Apache ignore SIGTERM.
+const ORPHANS: Duration = Duration::from_secs(2);
 
 /// Ends all of the service.
 ///
@@ -58,12 +60,6 @@ pub(super) fn end(
     if record.as_ref().is_some_and(|record| record.adopted) && members.found.is_empty() {
         members = round.members(record.as_ref())?;
     }
-    let until = match record.as_ref().and_then(|record| record.main) {
-        Some(main) if service.stop_timeout.is_none() && is_dead(main)? => {
-            until.min(Instant::now() + LEADERLESS)
-        }
-        _ => until,
-    };
     if !ask(&mut round, record.as_ref(), members, until)? {
         kill(&mut round, record.as_ref())?;
     }
@@ -91,10 +87,6 @@ impl Round<'_> {
     }
 }
 
-fn is_dead(main: Identity) -> Result<bool> {
-    Ok(Process::find(main)?.is_none_or(|process| process.is_dead()))
-}
-
 /// A daemon that runs although nobody recorded it is recorded now: from here on it is known by its identity.
 fn adopted_for_stop(
     service: &Service,
@@ -113,13 +105,17 @@ fn ask(
     round: &mut Round<'_>,
     record: Option<&Record>,
     mut members: Members,
-    until: Instant,
+    mut until: Instant,
 ) -> Result<bool> {
     let (service, cx) = (round.service, round.cx);
     let recorded = record.and_then(|record| record.main);
     let is_main = |process: &Process| Some(process.identity) == recorded;
-    let mut asked = Vec::new();
+    let (mut asked, mut awake, mut orphaned) = (Vec::new(), Vec::new(), None);
     let mut pause = ROUND;
+    let orphans = match (service.gently, service.stop_timeout) {
+        (Some(_), _) => ORPHANS,
+        (None, given) => given.unwrap_or(LEADERLESS),
+    };
     let gentle = service.gently.map(|gently| {
         let half = cx.deadline.timeout() / 2;
         (gently.signal, (Instant::now() + gently.timeout.unwrap_or(half).min(half)).min(until))
@@ -130,6 +126,10 @@ fn ask(
             return Ok(silent.is_empty());
         }
         let main = found.iter().find(|process| is_main(process));
+        if recorded.is_some() && main.is_none() {
+            let since = *orphaned.get_or_insert_with(Instant::now);
+            until = until.min(since + orphans);
+        }
         let main = main.or_else(|| monitor::main_of(&found));
         let meant: Vec<&Process> = main.map_or_else(|| found.iter().collect(), |main| vec![main]);
         let mut handles = Vec::new();
@@ -143,13 +143,10 @@ fn ask(
             if !asked.contains(&(process.identity, signal)) {
                 asked.push((process.identity, signal));
                 handle.signal(signal)?;
-                // A stopped process acts upon no signal but this one and SIGKILL.
-                if process.is_stopped() {
-                    handle.signal(Signal::SIGCONT)?;
-                }
             }
             handles.push(handle);
         }
+        wake(&found, &mut awake)?;
         let left = until.saturating_duration_since(Instant::now()).min(cx.deadline.left());
         if left.is_zero() {
             cx.log.warn(&format!("killing what did not end in time: {}", listed(&found)));
@@ -161,6 +158,20 @@ fn ask(
         pause = (pause * 2).min(LONGEST_ROUND);
         members = round.members(record)?;
     }
+}
+
+/// Lets those go on that are stopped: they act upon no signal but this one and SIGKILL, and a main process waits for its
+/// parts. Each once, in case somebody insists.
+fn wake(found: &[Process], awake: &mut Vec<Identity>) -> Result<()> {
+    for process in found.iter().filter(|process| process.is_stopped()) {
+        if !awake.contains(&process.identity) {
+            awake.push(process.identity);
+            if let Some(handle) = Handle::open(process.identity)? {
+                handle.signal(Signal::SIGCONT)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Waits for an end; also without a process to wait for some time passes.

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::Site;
 use super::ask::{complaint, grave};
 use crate::error::{Error, one_line};
-use crate::host::listener;
+use crate::host::{disk, listener};
 
 /// How much of the end of a log is read.
 const MOST: u64 = 16 * 1024;
@@ -20,7 +20,7 @@ pub fn length(site: &Site) -> u64 {
 }
 
 /// The error of a failed start, with what can be found out about its cause: who has the address that the server wants, what
-/// it wrote into `output` before it had a log, or what into its log since that was `logged` long.
+/// it wrote into `output` before it had a log, or what into its log since that was `logged` long; or that it has no room.
 #[must_use]
 pub fn explained(error: Error, site: &Site, logged: u64, output: &Path) -> Error {
     // What says it already is not to be said worse.
@@ -44,8 +44,22 @@ pub fn explained(error: Error, site: &Site, logged: u64, output: &Path) -> Error
         Some(line) => {
             Error::Failed(format!("{}; its log says: {line}", one_line(&error.to_string(), 110)))
         }
-        None => error,
+        None => match full(site) {
+            // That is also why its log says nothing.
+            Some(place) => Error::Failed(format!(
+                "{}; the file system of {} is full",
+                one_line(&error.to_string(), 110),
+                place.display()
+            )),
+            None => error,
+        },
     }
+}
+
+/// A directory that the server has to write to and cannot.
+fn full(site: &Site) -> Option<&Path> {
+    let files = [&site.pidfile, &site.error_log].into_iter().flatten();
+    files.filter_map(|path| path.parent()).find(|place| disk::is_full(place))
 }
 
 /// What was written to a file since it was `length` long; a shorter one is another file.
