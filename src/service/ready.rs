@@ -40,6 +40,7 @@ impl Waiting<'_> {
     /// # Errors
     /// It died, or is not up in time.
     pub(super) fn until_up(&self, launched: Identity) -> Result<Identity> {
+        let own = std::process::id().cast_signed();
         let mut main = launched;
         let mut since = Instant::now();
         let mut ready = self.command.readiness != Readiness::Notify;
@@ -51,9 +52,18 @@ impl Waiting<'_> {
             if let Some((_, end)) = ended.iter().find(|(pid, _)| *pid == main.pid) {
                 main = self.successor(main, *end)?;
                 since = Instant::now();
-            } else if Process::find(main)?.is_none_or(|process| process.is_dead()) {
-                // Somebody else's child, which MAINPID or the PID file named.
-                return Err(self.died(main, None));
+            } else {
+                match Process::find(main)? {
+                    Some(process) if !process.is_dead() => {}
+                    // It ended after the reaper looked, who tells next time how.
+                    Some(process)
+                        if process.parent == own && !self.cx.deadline.left().is_zero() =>
+                    {
+                        continue;
+                    }
+                    // Somebody else's child, which MAINPID or the PID file named.
+                    _ => return Err(self.died(main, None)),
+                }
             }
             while let Some(message) = self.socket.and_then(Socket::hear) {
                 main = self.told(&message, main, &mut ready)?;
