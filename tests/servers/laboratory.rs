@@ -26,7 +26,7 @@ const COPY: &str = r#"new=$(mktemp -d -p "$DIR"); mount -t tmpfs -o mode=755 tmp
     mount --move "$new" /etc; rmdir "$new""#;
 
 /// What a probe of a server that hangs gets.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A server, and what its probes say.
 #[derive(Clone, Copy, Debug)]
@@ -263,7 +263,7 @@ impl Running<'_> {
     }
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

@@ -1,5 +1,6 @@
 //! The agent and the probes against real servers, from Debian's packages, each in namespaces of its own: run by the agent
-//! as commands (`daemons`) and by the packages' init scripts (`scripts`), of which some are not to be believed (`liars`).
+//! as commands (`daemons`), by the packages' init scripts (`scripts`), of which some are not to be believed (`liars`), and
+//! as the packages' units, under a systemd of the test's own (`units`).
 //!
 //! Each is set up so that it refuses whoever asks, where it can: alive is alive. Then all of it is stopped, as a server
 //! that hangs; then it goes on; then its main process is killed; then it starts again, and stops.
@@ -26,3 +27,7 @@ mod scripts;
 #[allow(dead_code, reason = "what the services need and the servers do not")]
 #[path = "../services/support.rs"]
 mod support;
+#[allow(dead_code, reason = "what the services need and the servers do not")]
+#[path = "../services/systemd.rs"]
+mod systemd;
+mod units;

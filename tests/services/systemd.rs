@@ -148,8 +148,11 @@ impl Booted {
     /// The processes in a unit's control group, in the numbers of that host.
     #[track_caller]
     pub fn processes(&self, unit: &str) -> Vec<i32> {
-        let group = format!("/sys/fs/cgroup/system.slice/{unit}.service/cgroup.procs");
-        let list = self.sh(&format!("cat {group} 2>/dev/null || true"));
+        // Instances of a template have a slice of their own.
+        let slice = "/sys/fs/cgroup/system.slice";
+        let groups =
+            format!("{slice}/{unit}.service/cgroup.procs {slice}/*/{unit}.service/cgroup.procs");
+        let list = self.sh(&format!("cat {groups} 2>/dev/null || true"));
         list.lines().map(|pid| pid.parse().expect("a number")).collect()
     }
 
