@@ -152,8 +152,8 @@ pub const ALL: &[Case] = &[
     },
     Case {
         apart: [
-            &[("configfile", "/run/bench/nginx-8003.conf")],
-            &[("configfile", "/run/bench/nginx-8004.conf")],
+            &[("configfile", "/run/bench/nginx-8003.conf"), ("port", "8003")],
+            &[("configfile", "/run/bench/nginx-8004.conf"), ("port", "8004")],
         ],
         ..plain("nginx", &[])
     },

@@ -140,8 +140,11 @@ impl<'a> Running<'a> {
 
     /// Its main process is killed: it is not running, or it has failed while its parts live.
     #[track_caller]
-    fn is_killed(&self) {
-        self.host.sh(&format!("kill -KILL {}", self.main()));
+    fn is_killed(&mut self) {
+        let main = self.main();
+        self.host.sh(&format!("kill -KILL {main}"));
+        // A process of many threads takes a while to die.
+        self.host.await_that("a death", |host| has_state(host, main, 'Z'));
         let outcome = self.monitor();
         let living = self.host.processes(self.server.unit);
         println!("{}: killed: {outcome:?}, {living:?}", self.server.unit);
@@ -227,8 +230,13 @@ fn probe(host: &Booted, url: &str) -> Output {
 }
 
 fn is_stopped(host: &Booted, pid: i32) -> bool {
+    has_state(host, pid, 'T') || has_state(host, pid, 'Z')
+}
+
+/// Whether it is in that state, or gone.
+fn has_state(host: &Booted, pid: i32, state: char) -> bool {
     let stat = fs::read_to_string(host.inside(&format!("/proc/{pid}/stat"))).unwrap_or_default();
-    stat.rsplit(") ").next().is_none_or(|rest| rest.starts_with(['T', 'Z']) || rest.is_empty())
+    stat.rsplit(") ").next().is_none_or(|rest| rest.starts_with(state) || rest.is_empty())
 }
 
 /// Control groups of units that have processes, but for those of the system.

@@ -200,13 +200,16 @@ fn judge(
     let begin = std::time::Instant::now();
     let main = loop {
         let main = Process::look(facts.main)?.filter(|process| !process.is_dead());
-        if facts.main == 0 || main.is_some() {
-            break main;
-        }
+        // The kernel knows of an end before systemd does.
+        let dead = match (facts.main, &main) {
+            (0, _) if is_deserted(&look, &facts) => "all its processes are dead".to_owned(),
+            (0, _) | (_, Some(_)) => break main,
+            (pid, None) => format!("its main process {pid} is dead"),
+        };
         if begin.elapsed() > NEWS || manager.left() < PAUSE {
             return Err(Error::Failed(format!(
-                "systemd calls {} {}, but its main process {} is dead",
-                look.id, look.active, facts.main
+                "systemd calls {} {}, but {dead}",
+                look.id, look.active
             )));
         }
         std::thread::sleep(PAUSE);
@@ -240,6 +243,12 @@ fn judge(
         Memory::of(&look, &facts)?.save(service, cx);
     }
     Ok(())
+}
+
+/// Whether a unit without a main process, which systemd calls running, has no process at all.
+fn is_deserted(look: &Look, facts: &Facts) -> bool {
+    let runs_in_a_group = look.sub == "running" && facts.group.len() > 1;
+    runs_in_a_group && group::processes(&[&facts.group]).is_empty()
 }
 
 /// The unit when it is up or down, or as it is at the deadline.
