@@ -152,8 +152,14 @@ pub const ALL: &[Case] = &[
     },
     Case {
         apart: [
-            &[("configfile", "/run/bench/nginx-8003.conf"), ("port", "8003")],
-            &[("configfile", "/run/bench/nginx-8004.conf"), ("port", "8004")],
+            &[
+                ("configfile", "/run/bench/nginx-8003.conf"),
+                ("status10url", "http://localhost:8003/"),
+            ],
+            &[
+                ("configfile", "/run/bench/nginx-8004.conf"),
+                ("status10url", "http://localhost:8004/"),
+            ],
         ],
         ..plain("nginx", &[])
     },
