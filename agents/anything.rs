@@ -12,6 +12,7 @@ use crate::param::values::{AbsolutePath, AccountName, Directory, Program, Second
 use crate::params;
 use crate::service::{Check, Command, Kind, PidFile, Place, Readiness, STOP_SIGNAL, Service};
 use crate::spec::{ActionSpec, AgentSpec};
+use crate::watch::Signs;
 
 params! {
     pub struct Params {
@@ -161,6 +162,12 @@ impl Agent for Anything {
         ],
         haresources: None,
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        self.service(cx).signs(cx)
+    }
 
     fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
         self.service(cx).monitor(cx)

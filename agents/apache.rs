@@ -12,6 +12,7 @@ use crate::param::values::{AbsolutePath, Flag, Port, Seconds, Text, Words};
 use crate::params;
 use crate::probe::Url;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
+use crate::watch::Signs;
 use crate::web::page::{Asking, Expected};
 use crate::web::server::{Make, Server};
 use crate::web::variables::Variables;
@@ -224,6 +225,12 @@ impl Agent for Apache {
         ],
         haresources: Some(Haresources { arguments: &["configfile"], required: 0, fixed: &[] }),
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        self.server().signs(cx, &|site| self.probes(site, 0))
+    }
 
     fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
         self.server().monitor(cx, &|site| self.probes(site, cx.level))

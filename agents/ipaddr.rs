@@ -13,6 +13,7 @@ use crate::param::values::{Broadcast, Count, Flag, InterfaceWithLabel, Label, Ne
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
 use crate::vip::{self, Announce, Labelled, Wanted};
+use crate::watch::Signs;
 
 params! {
     pub struct Params {
@@ -148,6 +149,16 @@ impl Agent for IpAddr {
             fixed: &[("lvs_support", "0")],
         }),
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, _: &Cx<'_>) -> Result<Signs> {
+        Ok(self.wanted().signs())
+    }
+
+    fn key(&self, _: &Cx<'_>) -> String {
+        self.wanted().identity()
+    }
 
     fn check(&self, cx: &Cx<'_>) -> Result<()> {
         self.wanted().check("ip", "cidr_netmask")?;

@@ -16,6 +16,7 @@ use crate::param::values::{
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
 use crate::vip::{self, Announce, Connections, Labelled, Wanted};
+use crate::watch::Signs;
 
 params! {
     pub struct Params {
@@ -378,6 +379,16 @@ impl Agent for IpAddr2 {
             fixed: &[("lvs_support", "1")],
         }),
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        Ok(self.wanted(cx)?.signs())
+    }
+
+    fn key(&self, cx: &Cx<'_>) -> String {
+        self.wanted(cx).map_or_else(|_| cx.instance.clone(), |wanted| wanted.identity())
+    }
 
     fn check(&self, cx: &Cx<'_>) -> Result<()> {
         let wanted = self.wanted(cx)?;

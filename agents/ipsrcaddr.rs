@@ -11,6 +11,7 @@ use crate::host::route::protocol_number;
 use crate::param::values::{Destination, Flag, InterfaceName, Netmask, TableName, Text};
 use crate::source::{self, ByRules, Wanted};
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
+use crate::watch::Signs;
 
 /// The lowest priority before the main table, behind rules that are made without one.
 const LAST_PRIORITY: u32 = 32765;
@@ -181,6 +182,12 @@ impl Agent for IpSrcAddr {
         ],
         haresources: Some(Haresources { arguments: &["ipaddress"], required: 1, fixed: &[] }),
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, _: &Cx<'_>) -> Result<Signs> {
+        Ok(self.wanted().signs())
+    }
 
     fn check(&self, _: &Cx<'_>) -> Result<()> {
         let own = &self.0;

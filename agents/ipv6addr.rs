@@ -12,6 +12,7 @@ use crate::param::values::{InterfaceName, Ipv6WithPrefix, Netmask};
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
 use crate::vip::{self, Announce, Wanted};
+use crate::watch::Signs;
 
 params! {
     pub struct Params {
@@ -86,6 +87,16 @@ impl Agent for Ipv6Addr {
             fixed: &[],
         }),
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, _: &Cx<'_>) -> Result<Signs> {
+        Ok(self.wanted().signs())
+    }
+
+    fn key(&self, _: &Cx<'_>) -> String {
+        self.wanted().identity()
+    }
 
     fn check(&self, _: &Cx<'_>) -> Result<()> {
         self.wanted().check("ipv6addr", "cidr_netmask")

@@ -16,6 +16,7 @@ use crate::param::values::{
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
 use crate::vip::{self, Announce};
+use crate::watch::Signs;
 
 params! {
     pub struct Params {
@@ -199,6 +200,16 @@ impl Agent for MacAddr {
         ],
         haresources: Some(Haresources { arguments: &["nic/mac!", "ip*"], required: 1, fixed: &[] }),
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, _: &Cx<'_>) -> Result<Signs> {
+        Ok(self.wanted().signs())
+    }
+
+    fn key(&self, _: &Cx<'_>) -> String {
+        self.wanted().identity()
+    }
 
     fn check(&self, cx: &Cx<'_>) -> Result<()> {
         let own = &self.0;

@@ -13,6 +13,7 @@ use crate::params;
 use crate::probe::Url;
 use crate::service::Check;
 use crate::spec::{ActionSpec, AgentSpec};
+use crate::watch::Signs;
 use crate::web::page::{Asking, Expected};
 use crate::web::server::{Make, Server};
 use crate::web::{self, PageTest, Site};
@@ -198,6 +199,12 @@ impl Agent for Nginx {
         ],
         haresources: None,
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        self.server().signs(cx, &|site| self.probes(site, 0))
+    }
 
     fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
         self.server().monitor(cx, &|site| self.probes(site, cx.level))

@@ -16,6 +16,7 @@ use crate::params;
 use crate::probe::{Url, Urls};
 use crate::service::{self, Check, Command, Kind, PidFile, Place, Readiness, Service, Unit};
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
+use crate::watch::Signs;
 
 choice! {
     /// How a command says that it is up.
@@ -273,6 +274,12 @@ impl Agent for AnyService {
             fixed: &[],
         }),
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        self.service().signs(cx)
+    }
 
     fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
         self.service().monitor(cx)

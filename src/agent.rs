@@ -10,6 +10,7 @@ use crate::log::Log;
 use crate::param::{Params, Source};
 use crate::spec::{AgentSpec, Described};
 use crate::state::StateDirectory;
+use crate::watch::{self, Settings, Signs};
 
 /// A resource agent, configured for one invocation.
 ///
@@ -21,6 +22,22 @@ pub trait Agent: From<Self::Params> {
 
     /// The rest of its declaration.
     const SPEC: AgentSpec;
+
+    /// Whether the kernel announces it when the resource fails, so that it can be watched (see [`crate::watch`]).
+    const WATCHED: bool = false;
+
+    /// What the kernel announces then.
+    ///
+    /// # Errors
+    /// Nobody can tell.
+    fn signs(&self, _: &Cx<'_>) -> Result<Signs> {
+        Ok(Signs::default())
+    }
+
+    /// What tells the resource from all others here: by default its name in the cluster.
+    fn key(&self, cx: &Cx<'_>) -> String {
+        format!("{}-{}", Self::SPEC.name, cx.instance)
+    }
 
     /// Whether the resource works.
     ///
@@ -183,6 +200,10 @@ pub struct Entry {
     pub described: Described,
     /// Performs the action of `Cx`.
     pub perform: fn(&Cx<'_>) -> Result<Outcome>,
+    /// What announces that the resource may have failed.
+    pub signs: fn(&Cx<'_>) -> Result<Signs>,
+    /// What tells the resource from all others here.
+    pub key: fn(&Cx<'_>) -> Result<String>,
 }
 
 impl Entry {
@@ -190,18 +211,24 @@ impl Entry {
     #[must_use]
     pub const fn of<A: Agent>() -> Self {
         Self {
-            described: Described { agent: A::SPEC, params: A::Params::SPEC },
+            described: Described { agent: A::SPEC, own: A::Params::SPEC, watched: A::WATCHED },
             perform: perform::<A>,
+            signs: |cx| leniently::<A>(cx)?.signs(cx),
+            key: |cx| Ok(leniently::<A>(cx)?.key(cx)),
         }
     }
+}
+
+fn leniently<A: Agent>(cx: &Cx<'_>) -> Result<A> {
+    A::Params::parse(Source::lenient(cx.environment.variables())).map(A::from)
 }
 
 /// Parses the parameters as severely as the action deserves, and acts.
 fn perform<A: Agent>(cx: &Cx<'_>) -> Result<Outcome> {
     match cx.action {
         Action::Stop | Action::Demote | Action::Monitor | Action::Status => {
-            match A::Params::parse(Source::lenient(cx.environment.variables())) {
-                Ok(params) => match act_leniently(&A::from(params), cx) {
+            match leniently::<A>(cx) {
+                Ok(agent) => match act_leniently(&agent, cx) {
                     Err(error @ Error::Configured { .. }) => Ok(nothing_can_run(cx, &error)),
                     other => other,
                 },
@@ -211,7 +238,12 @@ fn perform<A: Agent>(cx: &Cx<'_>) -> Result<Outcome> {
         _ => {
             let agent = A::from(A::Params::parse(Source::strict(cx.environment.variables()))?);
             agent.check(cx)?;
-            act(&agent, cx).map(|()| Outcome::Done)
+            let settings = A::WATCHED.then(|| Settings::strictly(cx)).transpose()?;
+            act(&agent, cx)?;
+            if let (Some(settings), Action::Start) = (settings, cx.action) {
+                watch::started(&agent, &settings, cx);
+            }
+            Ok(Outcome::Done)
         }
     }
 }
@@ -228,9 +260,18 @@ fn nothing_can_run(cx: &Cx<'_>, error: &Error) -> Outcome {
 
 fn act_leniently<A: Agent>(agent: &A, cx: &Cx<'_>) -> Result<Outcome> {
     match cx.action {
-        Action::Stop => agent.stop(cx).map(|()| Outcome::Done),
+        Action::Stop => {
+            let _unwatched = if A::WATCHED { watch::stopping(agent, cx) } else { None };
+            agent.stop(cx).map(|()| Outcome::Done)
+        }
         Action::Demote => agent.demote(cx).map(|()| Outcome::Done),
-        _ => Ok(Outcome::Is(looked_at_twice(agent, cx)?)),
+        _ => {
+            let status = looked_at_twice(agent, cx)?;
+            if A::WATCHED && status != Status::NotRunning && !cx.is_probe() {
+                watch::seen(agent, cx);
+            }
+            Ok(Outcome::Is(status))
+        }
     }
 }
 

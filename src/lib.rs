@@ -49,4 +49,5 @@ pub mod spec;
 pub mod state;
 pub mod trace;
 pub mod vip;
+pub mod watch;
 pub mod web;

@@ -123,6 +123,11 @@ impl<'a> Log<'a> {
         self.write(Severity::Info, message, true);
     }
 
+    /// Something failed, and nobody waits for an exit code.
+    pub fn failure(&self, message: &str) {
+        self.write(Severity::Error, message, true);
+    }
+
     /// A detail for whoever looks for a fault.
     pub fn debug(&self, message: &str) {
         if self.environment.get("HA_debug").is_some_and(|value| value != "0") {

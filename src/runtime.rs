@@ -107,7 +107,10 @@ fn print(described: &Described, action: Action, environment: &Environment) {
 }
 
 /// The resource's name. A caller that speaks OCF must give one (OCF API 1.1, "Parameter Passing").
-fn instance(environment: &Environment) -> Result<String, Error> {
+///
+/// # Errors
+/// It must and did not.
+pub fn instance(environment: &Environment) -> Result<String, Error> {
     if let Some(instance) = environment.get("OCF_RESOURCE_INSTANCE") {
         return Ok(instance.to_string_lossy().into_owned());
     }
@@ -121,6 +124,21 @@ fn instance(environment: &Environment) -> Result<String, Error> {
 /// The action's advertised timeout in seconds.
 fn advertised(described: &Described, action: Action) -> u32 {
     described.agent.action(action).map_or(DEFAULT_TIMEOUT, |spec| spec.timeout)
+}
+
+/// The context of an action as the cluster repeats it, for a process that repeats it by itself.
+#[must_use]
+pub fn recurring<'a>(
+    described: &Described,
+    instance: String,
+    environment: &'a Environment,
+    log: &'a Log<'a>,
+    action: Action,
+) -> Cx<'a> {
+    let timeout = Duration::from_secs(u64::from(advertised(described, action)));
+    let deadline = Deadline::after(timeout);
+    let cx = context(described, action, instance, environment, log, deadline);
+    Cx { interval_ms: cx.interval_ms.max(1), level: 0, ..cx }
 }
 
 fn context<'a>(
@@ -178,8 +196,7 @@ fn advise(described: &Described, cx: &Cx<'_>) {
                     cx.log.warn(&format!("parameter {name} is deprecated; use {better}"));
                 }
             }
-            None if described.params.iter().any(|param| param.aliases.contains(&name.as_str())) => {
-            }
+            None if described.params().any(|param| param.aliases.contains(&name.as_str())) => {}
             None => {
                 let hint = nearest(described, &name)
                     .map_or(String::new(), |near| format!(" (is it {near}?)"));
@@ -207,7 +224,7 @@ pub fn nearest(described: &Described, name: &str) -> Option<&'static str> {
         }
         row[other.len()]
     };
-    let near = described.params.iter().map(|param| (distance(param.name), param.name)).min()?;
+    let near = described.params().map(|param| (distance(param.name), param.name)).min()?;
     (near.0 <= 1 + name.len() / 4).then_some(near.1)
 }
 
@@ -284,7 +301,8 @@ mod tests {
             ],
             haresources: None,
         },
-        params: &[],
+        own: &[],
+        watched: false,
     };
 
     /// OCF API 1.1, "Check Levels": a level that the agent does not have falls back to the next lower one.

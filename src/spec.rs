@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use crate::action::Action;
-use crate::param::ParamSpec;
+use crate::param::{ParamSpec, Params};
+use crate::watch;
 
 /// Role of a promotable clone that an action is for (OCF API 1.1, "Resource Agent Actions").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,14 +107,22 @@ pub struct Haresources {
 pub struct Described {
     /// The agent.
     pub agent: AgentSpec,
-    /// Its parameters.
-    pub params: &'static [ParamSpec],
+    /// The parameters that it declares itself.
+    pub own: &'static [ParamSpec],
+    /// Whether it can be watched, and so has the parameters that say how.
+    pub watched: bool,
 }
 
 impl Described {
+    /// All its parameters: its own, and those that the framework adds.
+    pub fn params(&self) -> impl Iterator<Item = &'static ParamSpec> + use<> {
+        let added = if self.watched { watch::Settings::SPEC } else { &[] };
+        self.own.iter().chain(added)
+    }
+
     /// The declaration of the parameter `name`.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&'static ParamSpec> {
-        self.params.iter().find(|param| param.name == name)
+        self.params().find(|param| param.name == name)
     }
 }

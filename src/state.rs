@@ -57,16 +57,40 @@ impl StateDirectory {
         ours.map(|entry| StateFile { path: entry.path() }).collect()
     }
 
+    /// Takes the lock `name` if nobody has it.
+    #[must_use]
+    pub fn try_lock(&self, name: &str) -> TryLock {
+        let Ok(file) = self.lock_file(name) else { return TryLock::Impossible };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => TryLock::Taken(Lock { held }),
+            Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => TryLock::Held,
+            Err(_) => TryLock::Impossible,
+        }
+    }
+
+    /// Whether somebody ever took the lock `name`.
+    #[must_use]
+    pub fn has_lock(&self, name: &str) -> bool {
+        self.lock_path(name).exists()
+    }
+
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.path.join(format!(".{}.lock", file_name(name)))
+    }
+
+    fn lock_file(&self, name: &str) -> io::Result<File> {
+        let path = self.lock_path(name);
+        open_private(&path, OpenOptions::new().read(true).write(true).create(true))
+    }
+
     /// Waits for the lock `name`, which ends with its holder. No lock at all where the directory cannot be
     /// written: exclusion is then lost, and the kernel's own atomicity has to do.
     ///
     /// # Errors
     /// Somebody else had it until the deadline.
     pub fn lock(&self, name: &str, deadline: &Deadline) -> Result<Option<Lock>> {
-        let path = self.path.join(format!(".{}.lock", file_name(name)));
-        let Ok(mut file) =
-            open_private(&path, OpenOptions::new().read(true).write(true).create(true))
-        else {
+        let path = self.lock_path(name);
+        let Ok(mut file) = self.lock_file(name) else {
             crate::trace_note!("no lock {}", path.display());
             return Ok(None);
         };
@@ -87,6 +111,17 @@ impl StateDirectory {
     }
 }
 
+/// What came of an attempt to take a lock.
+#[derive(Debug)]
+pub enum TryLock {
+    /// It is ours.
+    Taken(Lock),
+    /// Somebody else has it.
+    Held,
+    /// There is no lock at all: the directory cannot be written.
+    Impossible,
+}
+
 /// A held lock; released when dropped, and by the kernel when the process ends.
 #[derive(Debug)]
 pub struct Lock {
@@ -100,6 +135,17 @@ impl Lock {
     /// There are no more descriptors.
     pub fn share(&self) -> io::Result<File> {
         self.held.try_clone()
+    }
+
+    /// Gives it to a program that is started, which has it for as long as it runs, whatever becomes of this process.
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn give(self) -> io::Result<File> {
+        let share = self.share()?;
+        // To unlock here would be to unlock there: it is one open file. What closes it is the end of both.
+        std::mem::forget(self);
+        Ok(share)
     }
 }
 

@@ -40,7 +40,7 @@ fn everything_is_described() {
         let agent = &entry.described.agent;
         assert!(agent.long.len() > 2 * agent.short.len(), "{}", agent.name);
         assert!(!agent.short.ends_with('.'), "{}", agent.short);
-        for param in entry.described.params {
+        for param in entry.described.params() {
             let name = param.name;
             assert!(!param.short().is_empty() && !param.short().ends_with('.'), "{name}");
             assert!(param.long() != format!("{}.", param.short()), "{} {name}", agent.name);
@@ -53,7 +53,7 @@ fn everything_is_described() {
 fn parameters_have_one_meaning() {
     for entry in agents::ALL {
         let mut names = HashSet::new();
-        for param in entry.described.params {
+        for param in entry.described.params() {
             assert!(names.insert(param.name), "{} twice", param.name);
             for alias in param.aliases {
                 assert!(names.insert(alias), "{alias} twice");

@@ -76,7 +76,7 @@ fn every_agent_has_a_page_and_completions() {
         let page =
             ocfbox().args(["generate", "man", name]).assert().success().get_output().stdout.clone();
         let page = String::from_utf8(page).unwrap();
-        for param in entry.described.params {
+        for param in entry.described.params() {
             assert!(page.contains(&param.name.replace('-', "\\-")), "{name} {}", param.name);
         }
         for shell in ["bash", "zsh", "fish"] {
@@ -261,8 +261,8 @@ fn every_wrong_value_of_every_parameter_has_its_code_and_reason() {
     for entry in agents::ALL {
         let name = entry.described.agent.name;
         let required: Vec<&ParamSpec> =
-            entry.described.params.iter().filter(|param| param.required).collect();
-        for param in entry.described.params {
+            entry.described.params().filter(|param| param.required).collect();
+        for param in entry.described.params() {
             for value in wrong_values(param) {
                 let too_long = value.len() > 4096;
                 if takes_any_text(name, param.name) && !too_long {
@@ -309,7 +309,7 @@ fn missing_and_empty_required_parameters_are_named() {
     for entry in agents::ALL {
         let name = entry.described.agent.name;
         let required: Vec<&ParamSpec> =
-            entry.described.params.iter().filter(|param| param.required).collect();
+            entry.described.params().filter(|param| param.required).collect();
         for param in &required {
             for empty in [false, true] {
                 for (action, code) in

@@ -105,7 +105,7 @@ fn crm_explains_every_parameter() {
             let shown = sandbox.run("crm", ["ra", "info", &format!("ocf:{PROVIDER}:{name}")]).ok();
             let described = &ocfbox::agents::find(name).unwrap().described;
             assert!(shown.starts_with(described.agent.short), "{name}: {shown}");
-            for param in described.params {
+            for param in described.params() {
                 let mark = if param.required { "*" } else { "" };
                 let line = format!("\n{}{mark} (", param.name);
                 assert!(shown.contains(&line), "{name} without {line:?}: {shown}");
@@ -123,7 +123,7 @@ fn pcs_explains_every_parameter() {
             let shown = sandbox.run("pcs", arguments).ok();
             let described = &ocfbox::agents::find(name).unwrap().described;
             assert!(shown.contains(described.agent.short), "{name}: {shown}");
-            for param in described.params {
+            for param in described.params() {
                 let line = format!("\n  {}", param.name);
                 assert!(shown.contains(&line), "{name} without {line:?}: {shown}");
             }

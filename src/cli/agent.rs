@@ -14,6 +14,7 @@ use crate::environment::Environment;
 use crate::haresources;
 use crate::log::Log;
 use crate::runtime::{self, Caller, nearest};
+use crate::watch::manager;
 
 /// Exit code of a wrong command line, as clap has it.
 const WRONG_WORDS: u8 = 2;
@@ -37,6 +38,7 @@ pub(super) fn called_by_cluster(entry: &Entry, called: &Path, words: &[OsString]
             Log::new(&environment, entry.described.agent.name, "haresources").exit_reason(&why);
             return ExitCode::FAILURE;
         }
+        environment.set(manager::CALLER, manager::HARESOURCES);
         return code(entry, action.as_deref(), &environment, Caller::Haresources);
     }
     code(entry, first.as_deref(), &environment, Caller::Ocf)
@@ -72,7 +74,11 @@ pub(super) fn called_by_person(words: &[OsString]) -> ExitCode {
 }
 
 /// Sets the parameter that `word`, of the form `name=value`, gives.
-fn set(entry: &Entry, word: &OsStr, environment: &mut Environment) -> Result<(), String> {
+pub(super) fn set(
+    entry: &Entry,
+    word: &OsStr,
+    environment: &mut Environment,
+) -> Result<(), String> {
     use std::os::unix::ffi::OsStrExt;
     let bytes = word.as_bytes();
     let agent = entry.described.agent.name;
@@ -83,11 +89,8 @@ fn set(entry: &Entry, word: &OsStr, environment: &mut Environment) -> Result<(),
         ));
     };
     let name = String::from_utf8_lossy(&bytes[..at]).into_owned();
-    let declared = entry
-        .described
-        .params
-        .iter()
-        .any(|param| param.name == name || param.aliases.contains(&&*name));
+    let declared =
+        entry.described.params().any(|param| param.name == name || param.aliases.contains(&&*name));
     if !declared {
         let hint = nearest(&entry.described, &name)
             .map_or(String::new(), |near| format!("; is it {near}?"));

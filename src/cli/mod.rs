@@ -13,6 +13,7 @@ mod generate;
 mod install;
 mod launch;
 mod probe;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -56,6 +57,8 @@ enum Verb {
     Uninstall(install::Common),
     /// Ask servers whether they are alive, each in its own protocol
     Probe(probe::Words),
+    /// Tell of a resource's failure when it happens
+    Watch(watch::Words),
     /// Show a takeover on this machine, in throw-away namespaces
     Demo,
     /// Be a part of the demonstration (demo runs this by itself)
@@ -93,6 +96,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     match Arguments::parse_from(words).verb {
         Verb::Agent(words) => agent::called_by_person(&words),
         Verb::Demo => demo::run(),
+        Verb::Watch(words) => watch::run(&words).unwrap_or_else(|error| finished(Err(error))),
         verb => finished(perform(verb)),
     }
 }
@@ -121,7 +125,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Launch => launch::run(),
         Verb::DemoPart(words) => demo::run_part(&words),
         Verb::Probe(words) => probe::run(&words),
-        Verb::Agent(_) | Verb::Demo => Ok(()),
+        Verb::Agent(_) | Verb::Demo | Verb::Watch(_) => Ok(()),
     }
 }
 

@@ -17,12 +17,14 @@ use crate::error::{Error, Result};
 use crate::host::announce::{self, Announcement, Subject, ethernet};
 use crate::host::arp::Mac;
 use crate::host::link::Link;
+use crate::host::namespace;
 use crate::host::net::Net;
 use crate::host::packet::PacketSocket;
 use crate::macvlan::{Macvlan, refuse_ports};
 use crate::param::values::{InterfaceName, UnicastMac};
 use crate::state::Lock;
 use crate::vip::{self, Announce};
+use crate::watch::{NetworkSigns, Signs};
 
 pub use ledger::{release, set_up};
 
@@ -46,6 +48,20 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// What announces that the address may not be here any more: links, and its IP addresses.
+    #[must_use]
+    pub fn signs(&self) -> Signs {
+        let addresses = self.addresses.iter().map(|address| address.ip).collect();
+        let network = NetworkSigns { addresses, routes: false, namespace: None };
+        Signs { network: Some(network), ..Signs::default() }
+    }
+
+    /// What tells the address from all others, whatever the resource is called.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        format!("mac-{}-{}", self.mac, namespace::identity())
+    }
+
     /// The name by which the ledger knows who needs a setting.
     fn holder(&self) -> String {
         self.mac.to_string()

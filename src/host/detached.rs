@@ -33,6 +33,37 @@ pub fn leave_behind_with_log(
     command(words, stdin).env("HA_LOGTAG", log.tag()).spawn().map(Worker)
 }
 
+/// Starts this binary as the watcher of a resource, with the variables of the resource: its parameters, and what those
+/// programs need that it tells of a failure. The number of the process.
+///
+/// # Errors
+/// There can be no new process.
+pub fn leave_watching(
+    words: &[OsString],
+    variables: &[(OsString, OsString)],
+    stdin: Stdio,
+) -> io::Result<i32> {
+    let mut command = command(words, stdin);
+    let of_resource = |name: &OsStr| {
+        let prefixes: [&[u8]; 4] = [b"OCF_", b"OCFBOX_", b"PCMK_", b"INVOCATION_ID"];
+        prefixes.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix)) || is_kept(name)
+    };
+    command.env_clear();
+    let given = variables.iter().filter(|(name, _)| of_resource(name));
+    command.envs(given.map(|(name, value)| (name, value)));
+    command.spawn().map(|child| child.id().cast_signed())
+}
+
+/// Has this binary perform an action of an agent; whether it succeeded. The action has its own deadline.
+#[must_use]
+pub fn run_agent(agent: &str, action: &str, variables: &[(OsString, OsString)]) -> bool {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(agent).arg(action).current_dir("/").env_clear();
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::inherit()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
 fn command(words: &[OsString], stdin: Stdio) -> Command {
     // The inode that runs now, even if the file was replaced by an upgrade meanwhile.
     let mut command = Command::new("/proc/self/exe");

@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -67,6 +67,12 @@ impl Handle {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         wait_for_all(std::slice::from_ref(self), Duration::ZERO)
+    }
+}
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }
 

@@ -62,6 +62,19 @@ pub fn run_under(
     ended(environment, name, arguments, input, deadline).map_err(|failed| failed.error)
 }
 
+/// As [`run`], but with this process's own stdin, which is a lock: it lasts until the program ends too.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_with_stdin(
+    environment: &Environment,
+    name: &str,
+    arguments: &[&str],
+    deadline: &Deadline,
+) -> Result<()> {
+    ended(environment, name, arguments, Input::Own, deadline).map_err(|failed| failed.error)
+}
+
 /// A program that did not do what it was started for.
 #[derive(Debug)]
 pub struct Unsuccessful {
@@ -98,6 +111,8 @@ enum Input<'a> {
     Bytes(&'a [u8]),
     /// A descriptor that a program gets without being told of it: an empty file to whoever reads it.
     Lock(&'a Lock),
+    /// What this process has.
+    Own,
 }
 
 fn ended(
@@ -150,6 +165,7 @@ fn spawn(name: &str, arguments: &[&str], input: Input<'_>) -> io::Result<Child> 
         Input::Nothing => (Stdio::null(), Stdio::null()),
         Input::Bytes(_) => (Stdio::piped(), Stdio::piped()),
         Input::Lock(lock) => (lock.share()?.into(), Stdio::null()),
+        Input::Own => (Stdio::inherit(), Stdio::piped()),
     };
     Command::new(name)
         .args(arguments.iter().map(OsStr::new))

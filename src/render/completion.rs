@@ -36,7 +36,7 @@ pub fn script<'a>(
 
 /// An agent as a verb: an action, then parameters.
 fn verb(described: &Described) -> Command {
-    let parameters: Vec<String> = described.params.iter().flat_map(words).collect();
+    let parameters: Vec<String> = described.params().flat_map(words).collect();
     Command::new(described.agent.name)
         .about(described.agent.short)
         .disable_help_flag(true)

@@ -41,7 +41,7 @@ pub fn describe(described: &Described, paint: Paint, width: usize) -> String {
         wrapped(agent.long, "", width)
     );
     let _ = writeln!(text, "\n{}", paint.bold("Parameters"));
-    for param in described.params {
+    for param in described.params() {
         let _ = writeln!(text, "\n  {} {}", paint.bold(param.name), paint.faint(&facts(param)));
         let _ = writeln!(text, "{}", wrapped(&param.long(), "      ", width));
     }

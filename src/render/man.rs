@@ -33,7 +33,7 @@ pub fn page(described: &Described) -> String {
     }
     let _ = writeln!(text, ".SH DESCRIPTION\n{}", paragraphs(agent.long));
     text.push_str(".SH PARAMETERS\n");
-    for param in described.params {
+    for param in described.params() {
         let _ = writeln!(text, ".TP\n\\fB{}\\fR {}", escaped(param.name), escaped(&facts(param)));
         let _ = writeln!(text, "{}", paragraphs(&param.long()).replace(".PP\n", ".IP\n"));
     }
@@ -95,8 +95,7 @@ Every failure prints one line on stderr that says what was being done, on what, 
 fn examples(described: &Described) -> String {
     let agent = described.agent.name;
     let given: Vec<String> = described
-        .params
-        .iter()
+        .params()
         .filter(|param| param.required)
         .map(|param| format!("{}=...", param.name))
         .collect();

@@ -30,8 +30,8 @@ pub fn usage(described: &Described) -> String {
         let _ = writeln!(text, "in haresources:    {}", haresources::line(agent, pattern));
     }
     let _ = writeln!(text, "\nactions: {}\n\nparameters:", actions(described).join(" "));
-    let width = described.params.iter().map(|param| param.name.len()).max().unwrap_or(0);
-    for param in described.params {
+    let width = described.params().map(|param| param.name.len()).max().unwrap_or(0);
+    for param in described.params() {
         let fact = match (param.required, param.default) {
             (true, _) => " (required)".to_owned(),
             (false, Some(default)) => format!(" (default {default})"),

@@ -161,7 +161,7 @@ fn document(described: &Described, form: Form) -> ResourceAgent {
         longdesc: Description::new(described.agent.long),
         shortdesc: Description::new(described.agent.short),
         parameters: Parameters {
-            parameter: described.params.iter().map(|param| parameter(param, form)).collect(),
+            parameter: described.params().map(|param| parameter(param, form)).collect(),
         },
         actions: Actions { action: actions.map(action_row).collect() },
     }

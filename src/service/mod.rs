@@ -20,6 +20,7 @@ mod ready;
 mod record;
 pub(crate) mod run;
 mod script;
+mod signs;
 mod start;
 mod stop;
 mod unit;

@@ -28,6 +28,7 @@ use crate::host::net::Net;
 use crate::host::table;
 use crate::param::values::{InterfaceName, Network, TableName};
 use crate::state::Lock;
+use crate::watch::{NetworkSigns, Signs};
 
 use memory::Memory;
 
@@ -66,6 +67,13 @@ pub struct ByRules {
 }
 
 impl Wanted {
+    /// What announces that connections may have another source: routes, rules excepted, and the address itself.
+    #[must_use]
+    pub fn signs(&self) -> Signs {
+        let network = NetworkSigns { addresses: vec![self.ip], routes: true, namespace: None };
+        Signs { network: Some(network), ..Signs::default() }
+    }
+
     /// Judges what can be judged without a look at the host.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ use crate::host::net::Net;
 use crate::param::values::{
     Broadcast, InterfaceName, LONGEST_NAME, Label, Lifetime, NamespaceName,
 };
+use crate::watch::{NetworkSigns, Signs};
 
 /// A virtual address and how it is to be.
 #[derive(Clone, Debug)]
@@ -217,6 +218,25 @@ impl Wanted {
     fn required_network(&self, cx: &Cx<'_>) -> Result<Net> {
         let name = self.namespace.as_ref().map_or("", NamespaceName::as_str);
         self.network(cx)?.ok_or_else(|| namespace::missing(name))
+    }
+
+    /// What announces that the address may not work any more.
+    #[must_use]
+    pub fn signs(&self) -> Signs {
+        let network = NetworkSigns {
+            addresses: vec![self.ip],
+            routes: false,
+            namespace: self.namespace.clone(),
+        };
+        Signs { network: Some(network), ..Signs::default() }
+    }
+
+    /// What tells the address from all others, whatever the resource is called. An action that entered the namespace has
+    /// to come to the same key as one that did not yet.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let place = self.namespace.as_ref().map_or_else(namespace::identity, |_| 0);
+        format!("{}-{place}", self.key())
     }
 
     /// The name of the lock that start and stop of this address take, and of its state.

@@ -21,6 +21,7 @@ use crate::service::{
     Command, Configured, Gently, Kind, PidFile, Place, Readiness, STOP_SIGNAL, Service,
 };
 use crate::state::StateFile;
+use crate::watch::Signs;
 
 /// A web server and how it is to be.
 #[derive(Clone, Debug)]
@@ -70,6 +71,16 @@ impl Server {
             Some(error) if status == Status::Running => Err(Error::Failed(error.to_string())),
             _ => Ok(status),
         }
+    }
+
+    /// What announces that it may have failed.
+    ///
+    /// # Errors
+    /// Its record cannot be read.
+    pub fn signs(&self, cx: &Cx<'_>, probes: Probes<'_>) -> Result<Signs> {
+        let site = self.site(cx);
+        let probes = probes(&site).unwrap_or_default();
+        self.service(cx, &site, probes).signs(cx)
     }
 
     /// Starts it and waits until it answers.

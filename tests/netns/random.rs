@@ -99,7 +99,7 @@ fn random_call(host: &Host, random: &mut Random) -> (Call, &'static str) {
     // Nothing here may wait: time has its own tests.
     let mut call =
         host.agent(described.agent.name).param("CRM_meta_timeout", "400").param("arp_count", "1");
-    for param in described.params {
+    for param in described.params() {
         if param.required || random.below(3) == 0 {
             call = call.param(param.name, random.value());
         }

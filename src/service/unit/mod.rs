@@ -14,13 +14,13 @@ mod memory;
 mod start;
 mod stop;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Service, health, listed, monitor};
 use crate::agent::{Cx, Status};
 use crate::error::{Error, Result};
-use crate::host::process::Process;
+use crate::host::process::{Identity, Process};
 use crate::host::systemd::{self, Facts, Look};
 
 use manager::Manager;
@@ -80,6 +80,18 @@ const GENERATED: &str = "/run/systemd/generator.late";
 const HAND_OVER: [&str; 2] = ["/lsb/init-functions", "/init.d/functions"];
 
 impl Unit {
+    /// Its main process and its control group as they were when it was up.
+    pub(super) fn remembered(
+        service: &Service,
+        cx: &Cx<'_>,
+    ) -> (Option<Identity>, Option<PathBuf>) {
+        let Some(memory) = Memory::load(service, cx) else { return (None, None) };
+        let main = memory.living_main().map(|main| main.identity);
+        let group =
+            group::leaves(&[memory.group.as_str()]).first().map(|leaf| leaf.path().to_owned());
+        (main, group)
+    }
+
     /// The unit that an init script is to systemd, be it made of it or be it what the script hands itself over to.
     pub(super) fn behind(script: &Path) -> Option<Self> {
         if !systemd::is_here() || script.parent() != Some(Path::new("/etc/init.d")) {

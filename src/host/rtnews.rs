@@ -1,0 +1,183 @@
+//! What the kernel announces about addresses, links and routes (rtnetlink(7)), and whether it matters to somebody.
+//!
+//! A watcher lives for months, and beside hundreds of others: what is about somebody else's address is told apart in the
+//! bytes, without a question to the kernel.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::socket::MsgFlags;
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use super::raw::attributes;
+
+/// Message types and groups of `linux/rtnetlink.h`.
+const NEW_LINK: u16 = 16;
+const DELETED_LINK: u16 = 17;
+const NEW_ADDRESS: u16 = 20;
+const DELETED_ADDRESS: u16 = 21;
+const NEW_ROUTE: u16 = 24;
+const DELETED_ROUTE: u16 = 25;
+const NEW_RULE: u16 = 32;
+const DELETED_RULE: u16 = 33;
+const LINKS: u32 = 1;
+const IPV4_ADDRESSES: u32 = 5;
+const IPV4_ROUTES: u32 = 7;
+const IPV4_RULES: u32 = 8;
+const IPV6_ADDRESSES: u32 = 9;
+const IPV6_ROUTES: u32 = 11;
+const IPV6_RULES: u32 = 19;
+
+/// Lengths of the headers of a message, and of one about an address.
+const HEADER: usize = 16;
+const ADDRESS_HEADER: usize = 8;
+
+/// `IFA_ADDRESS` and `IFA_LOCAL` of `linux/if_addr.h`.
+const IFA: [u16; 2] = [1, 2];
+
+/// What is left of one that announces more at once than this is not read, and taken for news.
+const DATAGRAM: usize = 16 * 1024;
+
+/// A socket that hears of changes.
+#[derive(Debug)]
+pub struct RouteNews {
+    socket: Socket,
+    addresses: Vec<IpAddr>,
+}
+
+impl RouteNews {
+    /// Hears from now on of links, of these addresses, and of routes and their rules if they matter, in the network namespace of the
+    /// calling thread.
+    ///
+    /// # Errors
+    /// The kernel has no socket to give.
+    pub fn of(addresses: Vec<IpAddr>, routes: bool) -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind(&SocketAddr::new(0, 0))?;
+        socket.add_membership(LINKS)?;
+        let families = [
+            (addresses.iter().any(IpAddr::is_ipv4), IPV4_ADDRESSES),
+            (addresses.iter().any(IpAddr::is_ipv6), IPV6_ADDRESSES),
+            (routes, IPV4_ROUTES),
+            (routes, IPV4_RULES),
+            (routes, IPV6_ROUTES),
+            (routes, IPV6_RULES),
+        ];
+        for (_, group) in families.into_iter().filter(|(wanted, _)| *wanted) {
+            socket.add_membership(group)?;
+        }
+        Ok(Self { socket, addresses })
+    }
+
+    /// Reads what was announced; in words if something of it matters.
+    pub fn take(&mut self) -> Option<String> {
+        let mut datagram = Vec::with_capacity(DATAGRAM);
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+        match self.socket.recv(&mut datagram, flags.bits()) {
+            Ok(length) if length > datagram.len() => Some("much changed in the network".to_owned()),
+            Ok(_) => self.matters(&datagram),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            // The kernel had more to tell than the socket could hold.
+            Err(_) => Some("much changed in the network".to_owned()),
+        }
+    }
+
+    /// The first message of a datagram that matters, in words.
+    fn matters(&self, datagram: &[u8]) -> Option<String> {
+        let mut rest = datagram;
+        while let Some(header) = rest.get(..HEADER) {
+            let length = u32::from_ne_bytes(header.get(..4)?.try_into().ok()?);
+            let kind = u16::from_ne_bytes(header.get(4..6)?.try_into().ok()?);
+            let length = usize::try_from(length).ok().filter(|length| *length >= HEADER)?;
+            let body = rest.get(HEADER..length)?;
+            if let Some(words) = self.words(kind, body) {
+                return Some(words);
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        None
+    }
+
+    fn words(&self, kind: u16, body: &[u8]) -> Option<String> {
+        let index = || Some(u32::from_ne_bytes(body.get(4..8)?.try_into().ok()?));
+        match kind {
+            NEW_ADDRESS | DELETED_ADDRESS => {
+                let ip = self.address_in(body)?;
+                let what = if kind == NEW_ADDRESS { "was added or changed" } else { "was removed" };
+                Some(format!("{ip} {what} on interface {}", index()?))
+            }
+            NEW_LINK => Some(format!("interface {} changed", index()?)),
+            DELETED_LINK => Some(format!("interface {} is gone", index()?)),
+            NEW_ROUTE | DELETED_ROUTE => Some("a route changed".to_owned()),
+            NEW_RULE | DELETED_RULE => Some("a routing rule changed".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The one of the addresses that a message is about.
+    fn address_in(&self, body: &[u8]) -> Option<IpAddr> {
+        let named = attributes(body.get(ADDRESS_HEADER..)?).filter(|(kind, _)| IFA.contains(kind));
+        let mut found = named.filter_map(|(_, value)| ip(value));
+        found.find(|ip| self.addresses.contains(ip))
+    }
+}
+
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
+        16 => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),
+        _ => None,
+    }
+}
+
+impl AsFd for RouteNews {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(HEADER + body.len()).unwrap();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend([0; 10]);
+        bytes.extend(body);
+        bytes
+    }
+
+    fn about(ip: [u8; 4]) -> Vec<u8> {
+        let mut body = vec![2, 24, 0, 0];
+        body.extend(7_u32.to_ne_bytes());
+        body.extend(8_u16.to_ne_bytes());
+        body.extend(2_u16.to_ne_bytes());
+        body.extend(ip);
+        body
+    }
+
+    #[test]
+    fn only_news_of_the_address_matter() {
+        let news = RouteNews::of(vec!["192.0.2.1".parse().unwrap()], false).unwrap();
+        let (other, ours) = (about([192, 0, 2, 2]), about([192, 0, 2, 1]));
+        assert_eq!(news.matters(&message(DELETED_ADDRESS, &other)), None);
+        let both = [message(NEW_ADDRESS, &other), message(DELETED_ADDRESS, &ours)].concat();
+        assert_eq!(news.matters(&both).as_deref(), Some("192.0.2.1 was removed on interface 7"));
+        let link = message(NEW_LINK, &[[0; 4], 3_u32.to_ne_bytes()].concat());
+        assert_eq!(news.matters(&link).as_deref(), Some("interface 3 changed"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let news = RouteNews::of(vec!["192.0.2.1".parse().unwrap()], false).unwrap();
+            let _ = news.matters(&bytes);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Sleep until the kernel announces one of many things: processes that end, control groups that empty, addresses that go.
+//!
+//! One `poll(2)` waits for all of them, so that a process which waits costs nothing while nothing happens. There is no
+//! runtime and no thread in it.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::pidfd::Handle;
+use super::process::Identity;
+use super::rtnews::RouteNews;
+use crate::error::{Doing, Result};
+
+/// What ended a sleep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// Somebody asks this process to end.
+    Told(Signal),
+    /// The file that gives this process its task was removed or replaced.
+    Forgotten,
+    /// Something happened to what is waited for, in words.
+    News(String),
+    /// Nothing happened for so long.
+    Time,
+}
+
+impl fmt::Display for Woken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Told(signal) => write!(f, "told to end by {signal}"),
+            Self::Forgotten => f.write_str("the state file is gone"),
+            Self::News(words) => f.write_str(words),
+            Self::Time => f.write_str("time for a look"),
+        }
+    }
+}
+
+/// Everything that is waited for.
+#[derive(Debug)]
+pub struct Wake {
+    signals: SignalFd,
+    task: Option<Inotify>,
+    network: Option<RouteNews>,
+    processes: Vec<Handle>,
+    group: Option<Group>,
+}
+
+/// The events of a control group.
+#[derive(Debug)]
+struct Group {
+    events: File,
+}
+
+/// A source by its place in the list of what is polled.
+#[derive(Clone, Copy)]
+enum Source {
+    Signals,
+    Task,
+    Network,
+    Process(usize),
+    Group,
+}
+
+impl Wake {
+    /// Waits for the signals that end a process, which from now on end nothing by themselves.
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn new() -> Result<Self> {
+        let mut ending = SigSet::empty();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            ending.add(signal);
+        }
+        ending.thread_block().doing(|| "block signals")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&ending, flags).doing(|| "wait for signals")?;
+        Ok(Self { signals, task: None, network: None, processes: Vec::new(), group: None })
+    }
+
+    /// Also for the file at `path` to be removed or replaced.
+    ///
+    /// # Errors
+    /// It is not there, or there are no more watches (`fs.inotify.max_user_instances`).
+    pub fn on_removal_of(&mut self, path: &Path) -> Result<()> {
+        let listen = || -> nix::Result<Inotify> {
+            let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+            // A file that is replaced loses its last name, which changes its attributes.
+            let gone = AddWatchFlags::IN_DELETE_SELF
+                | AddWatchFlags::IN_MOVE_SELF
+                | AddWatchFlags::IN_ATTRIB;
+            inotify.add_watch(path, gone)?;
+            Ok(inotify)
+        };
+        self.task = Some(listen().doing(|| format!("watch {}", path.display()))?);
+        Ok(())
+    }
+
+    /// Also for news of the network.
+    pub fn on_network(&mut self, news: RouteNews) {
+        self.network = Some(news);
+    }
+
+    /// Also for these processes to end, in the place of those that were given before. Those that have ended are left out:
+    /// they would wake for ever.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn on_end_of(&mut self, processes: &[Identity]) -> Result<()> {
+        self.processes.clear();
+        for identity in processes {
+            let handle = Handle::open(*identity)?.filter(|handle| !handle.has_ended());
+            self.processes.extend(handle);
+        }
+        Ok(())
+    }
+
+    /// Also for this control group to get empty or not (`cgroup.events`), in the place of the one before.
+    pub fn on_events_of(&mut self, group: Option<&Path>) {
+        let events = group.and_then(|path| File::open(path.join("cgroup.events")).ok());
+        self.group = events.map(|events| Group { events });
+        if let Some(group) = &mut self.group {
+            group.take();
+        }
+    }
+
+    /// Whether any of the processes that are waited for lives.
+    #[must_use]
+    pub fn has_processes(&self) -> bool {
+        !self.processes.is_empty()
+    }
+
+    /// Sleeps until something happens, or for `at_most`; without it, for ever.
+    ///
+    /// # Errors
+    /// The kernel cannot wait.
+    pub fn wait(&mut self, at_most: Option<Duration>) -> Result<Woken> {
+        let end = at_most.map(|time| Instant::now() + time);
+        loop {
+            let Some(source) = self.poll(end)? else { return Ok(Woken::Time) };
+            if let Some(woken) = self.taken(source)? {
+                return Ok(woken);
+            }
+        }
+    }
+
+    /// Takes all that is there, so that one look serves for all of it.
+    ///
+    /// # Errors
+    /// The kernel cannot wait.
+    pub fn drain(&mut self) -> Result<Option<Woken>> {
+        let now = Instant::now();
+        while let Some(source) = self.poll(Some(now))? {
+            if let Some(woken @ (Woken::Told(_) | Woken::Forgotten)) = self.taken(source)? {
+                return Ok(Some(woken));
+            }
+        }
+        Ok(None)
+    }
+
+    fn poll(&self, end: Option<Instant>) -> Result<Option<Source>> {
+        let mut sources = vec![(Source::Signals, self.signals.as_fd(), PollFlags::POLLIN)];
+        sources
+            .extend(self.task.as_ref().map(|task| (Source::Task, task.as_fd(), PollFlags::POLLIN)));
+        let processes = self.processes.iter().enumerate();
+        sources.extend(
+            processes.map(|(at, one)| (Source::Process(at), one.as_fd(), PollFlags::POLLIN)),
+        );
+        let group = self.group.as_ref();
+        sources.extend(group.map(|one| (Source::Group, one.events.as_fd(), PollFlags::POLLPRI)));
+        let network = self.network.as_ref();
+        sources.extend(network.map(|one| (Source::Network, one.as_fd(), PollFlags::POLLIN)));
+        let mut polled: Vec<PollFd<'_>> =
+            sources.iter().map(|(_, fd, flags)| PollFd::new(*fd, *flags)).collect();
+        loop {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            match poll(&mut polled, timeout(left)) {
+                Err(Errno::EINTR) => {}
+                Ok(0) if left.is_none_or(|left| !left.is_zero()) => {}
+                other => {
+                    other.doing(|| "wait for the kernel")?;
+                    break;
+                }
+            }
+        }
+        let ready = polled.iter().position(|fd| fd.any().unwrap_or(true));
+        Ok(ready.map(|at| sources[at].0))
+    }
+
+    /// What a source that is ready says; none if it does not matter. It is ready no longer.
+    fn taken(&mut self, source: Source) -> Result<Option<Woken>> {
+        Ok(match source {
+            Source::Signals => {
+                let told = self.signals.read_signal().doing(|| "read a signal")?;
+                let number = told.and_then(|told| i32::try_from(told.ssi_signo).ok());
+                number.and_then(|number| Signal::try_from(number).ok()).map(Woken::Told)
+            }
+            Source::Task => {
+                self.task = None;
+                Some(Woken::Forgotten)
+            }
+            Source::Process(at) => {
+                let ended = self.processes.swap_remove(at);
+                Some(Woken::News(format!("process {} ended", ended.identity.pid)))
+            }
+            Source::Group => {
+                let words = self.group.as_mut().and_then(Group::take);
+                if words.is_none() {
+                    self.group = None;
+                }
+                Some(Woken::News(words.unwrap_or("its control group is gone").to_owned()))
+            }
+            Source::Network => self.network.as_mut().and_then(RouteNews::take).map(Woken::News),
+        })
+    }
+}
+
+/// Rounded up, so that a sleep does not end before its time and is begun again for nothing.
+fn timeout(left: Option<Duration>) -> PollTimeout {
+    let Some(left) = left else { return PollTimeout::NONE };
+    let milliseconds = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+    PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
+}
+
+impl Group {
+    /// Reads what happened, which ends its being ready (`kernfs_notify`); none if the group is gone.
+    fn take(&mut self) -> Option<&'static str> {
+        use std::io::{Seek, SeekFrom};
+        let mut text = String::new();
+        let mut read = || -> io::Result<()> {
+            self.events.seek(SeekFrom::Start(0))?;
+            self.events.read_to_string(&mut text).map(drop)
+        };
+        read().ok()?;
+        let empty = text.lines().any(|line| line == "populated 0");
+        Some(if empty { "its control group is empty" } else { "its control group changed" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::process::Process;
+    use std::process::Command;
+
+    #[test]
+    fn the_end_of_a_process_and_the_loss_of_a_file_wake_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("task");
+        std::fs::write(&file, "x").unwrap();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        let identity = Process::look(pid.cast_signed()).unwrap().unwrap().identity;
+        // The signals are blocked in this thread alone.
+        std::thread::spawn(move || {
+            let mut wake = Wake::new().unwrap();
+            wake.on_removal_of(&file).unwrap();
+            wake.on_end_of(&[identity]).unwrap();
+            let short = Some(Duration::from_millis(1));
+            assert_eq!(wake.wait(short).unwrap(), Woken::Time);
+            child.kill().unwrap();
+            let words = format!("process {pid} ended");
+            assert_eq!(wake.wait(None).unwrap(), Woken::News(words));
+            assert_eq!(wake.wait(short).unwrap(), Woken::Time);
+            wake.on_end_of(&[identity]).unwrap();
+            assert!(!wake.has_processes());
+            child.wait().unwrap();
+            // As a state file is replaced: by another one of its name.
+            let other = file.with_extension("new");
+            std::fs::write(&other, "y").unwrap();
+            std::fs::rename(&other, &file).unwrap();
+            assert_eq!(wake.wait(None).unwrap(), Woken::Forgotten);
+            assert_eq!(wake.wait(short).unwrap(), Woken::Time);
+        })
+        .join()
+        .unwrap();
+    }
+}

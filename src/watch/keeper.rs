@@ -1,0 +1,184 @@
+//! Which process watches a resource: how start leaves one behind, monitor puts one back, and stop ends it first.
+//!
+//! A lock is the proof. Whoever starts a watcher takes the lock and gives it to the new process as its stdin, so that
+//! the lock is held exactly as long as a watcher, or what it runs, is alive; no number in a file can be wrong about that.
+//! The file beside it says which process to end. Stop keeps the lock while it works, so that nobody can put a watcher
+//! back whose resource is about to go.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
+
+use super::WATCHER;
+use crate::agent::Cx;
+use crate::error::{Doing, Result};
+use crate::host::detached;
+use crate::host::pidfd::{Handle, wait_for_all};
+use crate::host::process::{self, Identity, Process};
+use crate::state::{Lock, StateFile, TryLock};
+
+/// How long a process that was killed may take to be gone.
+const LONGEST_END: Duration = Duration::from_secs(2);
+
+/// The watcher of one resource, or the place where it would be.
+#[derive(Debug)]
+pub struct Keeper<'a> {
+    agent: &'static str,
+    key: String,
+    cx: &'a Cx<'a>,
+}
+
+/// What came of the wish for a watcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// There is one now.
+    Now,
+    /// There was one.
+    Already,
+    /// The resource does not run any more.
+    NotNeeded,
+    /// There can be none: where it is written down cannot be written.
+    Impossible,
+}
+
+impl<'a> Keeper<'a> {
+    /// The watcher of the resource that `key` tells from all others.
+    #[must_use]
+    pub fn of(agent: &'static str, key: &str, cx: &'a Cx<'a>) -> Self {
+        Self { agent, key: format!("watch-{key}"), cx }
+    }
+
+    /// The file that says which process it is.
+    #[must_use]
+    pub fn record(&self) -> StateFile {
+        self.cx.state.file(&format!("{}.process", self.key))
+    }
+
+    /// Whether this action is one that the watcher runs, or is the watcher's own look.
+    #[must_use]
+    pub fn is_called_by_watcher(&self) -> bool {
+        let named: Option<i32> =
+            self.cx.environment.text(WATCHER).and_then(|word| word.parse().ok());
+        named
+            .is_some_and(|pid| pid == std::process::id().cast_signed() || pid == getppid().as_raw())
+    }
+
+    /// Sees to it that there is a watcher. `is_running` is asked under the lock: a stop that came in between has ended by then.
+    ///
+    /// # Errors
+    /// There can be no new process, or it cannot be written down.
+    pub fn begin(&self, is_running: &dyn Fn() -> bool) -> Result<Begun> {
+        let lock = match self.cx.state.try_lock(&self.key) {
+            TryLock::Taken(lock) => lock,
+            TryLock::Held => return Ok(Begun::Already),
+            TryLock::Impossible => return Ok(Begun::Impossible),
+        };
+        if !is_running() {
+            return Ok(Begun::NotNeeded);
+        }
+        let words = ["watch", "--behind", self.agent, &self.cx.instance].map(OsString::from);
+        let variables = self.cx.environment.variables();
+        let started = lock
+            .give()
+            .and_then(|lock| detached::leave_watching(&words, variables, lock.into()))
+            .doing(|| "start the process that watches the resource")?;
+        // It does the same as its first thing, in case this process is killed here.
+        if let Some(process) = Process::look(started)? {
+            self.write(process.identity)?;
+        }
+        Ok(Begun::Now)
+    }
+
+    /// Remembers this process as the watcher.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn remember_this_process(&self) -> Result<()> {
+        if self.is_this_process() { Ok(()) } else { self.write(Process::own()?.identity) }
+    }
+
+    /// Whether this process is written down.
+    #[must_use]
+    pub fn is_this_process(&self) -> bool {
+        let own = Process::own().ok().map(|own| own.identity);
+        own.is_some() && own == self.recorded()
+    }
+
+    /// Ends the watcher, if there is one, with whatever it is just running: nothing is reported after this. As long as
+    /// the answer is kept there will be no other one.
+    ///
+    /// # Errors
+    /// It did not end in time.
+    pub fn end(&self) -> Result<Option<Lock>> {
+        if self.is_called_by_watcher() {
+            return Ok(None);
+        }
+        let patience = self.cx.deadline.at_most(self.cx.deadline.left() / 4);
+        let mut ended = None;
+        loop {
+            match self.cx.state.try_lock(&self.key) {
+                TryLock::Taken(lock) => {
+                    self.record().remove()?;
+                    return Ok(Some(lock));
+                }
+                TryLock::Impossible => return Ok(None),
+                TryLock::Held => {}
+            }
+            let recorded = self.recorded().filter(|_| ended.is_none());
+            if let Some(watcher) = recorded {
+                end_with_children(watcher)?;
+                ended = Some(watcher);
+                continue;
+            }
+            let left = patience.to_wait_for("the end of the process that watches the resource")?;
+            std::thread::sleep(left.min(Duration::from_millis(2)));
+        }
+    }
+
+    /// Whether there may be one to end, which a look at a name tells.
+    #[must_use]
+    pub fn may_exist(&self) -> bool {
+        self.cx.state.has_lock(&self.key)
+    }
+
+    /// The process that is written down, in this boot and this process namespace.
+    #[must_use]
+    pub fn recorded(&self) -> Option<Identity> {
+        let text = self.record().read().ok()??;
+        let (pid, start) = text.strip_prefix(&place()?)?.trim_end().split_once(' ')?;
+        Some(Identity { pid: pid.parse().ok()?, start: start.parse().ok()? })
+    }
+
+    fn write(&self, watcher: Identity) -> Result<()> {
+        let place = place().unwrap_or_default();
+        self.record().write(&format!("{place}{} {}\n", watcher.pid, watcher.start))
+    }
+}
+
+/// Where a process number means what it means here.
+fn place() -> Option<String> {
+    Some(format!("{} {} ", process::boot().ok()?, process::namespace()))
+}
+
+/// Kills a watcher and what it runs at this moment: a report, or an action.
+fn end_with_children(watcher: Identity) -> Result<()> {
+    let Some(handle) = Handle::open(watcher)? else { return Ok(()) };
+    let mut all = Vec::new();
+    for child in process::children(watcher.pid) {
+        if let Some(child) = Process::look(child)?.filter(|child| child.parent == watcher.pid) {
+            all.extend(Handle::open(child.identity)?);
+        }
+    }
+    // The parent first, so that it has no further ones.
+    all.insert(0, handle);
+    for handle in &all {
+        handle.signal(Signal::SIGKILL)?;
+    }
+    // Whether they ended is what the lock tells.
+    let _ = wait_for_all(&all, LONGEST_END);
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Watchers: a process for each resource that sleeps until the kernel has news of it, looks, and tells the manager.
+//!
+//! What wakes it are [`Signs`], which the agent names; what it believes is the agent's own monitor ([`judge`]), which it
+//! runs itself. It only reports ([`manager`]): what becomes of the resource is decided where it always is. A successful
+//! start leaves it behind, stop ends it before anything else, and a monitor puts back one that was killed ([`keeper`]).
+
+#![forbid(unsafe_code)]
+
+pub mod judge;
+pub mod keeper;
+pub mod manager;
+mod restart;
+mod settings;
+pub mod watcher;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+pub use settings::{Interval, Settings};
+
+use crate::agent::{Agent, Cx, Status};
+use crate::error::{Error, Result};
+use crate::host::process::Identity;
+use crate::param::values::NamespaceName;
+use crate::state::Lock;
+use keeper::{Begun, Keeper};
+
+/// The variable by which an action knows that the resource's watcher calls it.
+pub const WATCHER: &str = "OCFBOX_WATCHER";
+
+/// What the kernel announces when a resource may have failed. None of it is believed: it is a reason to look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signs {
+    /// Processes whose end matters.
+    pub processes: Vec<Identity>,
+    /// A control group of version 2 that gets empty.
+    pub group: Option<PathBuf>,
+    /// What happens to addresses, links and routes.
+    pub network: Option<NetworkSigns>,
+    /// What no event tells, and only a look now and then does: a server that does not answer.
+    pub silent: bool,
+}
+
+/// News of the network that matter to a resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkSigns {
+    /// Addresses that come and go.
+    pub addresses: Vec<IpAddr>,
+    /// Whether routes matter.
+    pub routes: bool,
+    /// The network namespace, if it is not the caller's.
+    pub namespace: Option<NamespaceName>,
+}
+
+/// After a start that succeeded: leaves a watcher behind, if one is wanted. Without it the resource works as well, so that
+/// a failure here is told and no more.
+pub fn started<A: Agent>(agent: &A, settings: &Settings, cx: &Cx<'_>) {
+    let keeper = Keeper::of(A::SPEC.name, &agent.key(cx), cx);
+    if is_wanted(settings, cx) && !keeper.is_called_by_watcher() {
+        let begun = keeper.begin(&|| works(agent, cx));
+        tell(cx, &begun);
+    }
+}
+
+/// After a recurring monitor that found the resource running: puts back a watcher that was killed.
+pub fn seen<A: Agent>(agent: &A, cx: &Cx<'_>) {
+    let Ok(settings) = Settings::leniently(cx.environment) else { return };
+    if !is_wanted(&settings, cx) {
+        return;
+    }
+    let keeper = Keeper::of(A::SPEC.name, &agent.key(cx), cx);
+    if keeper.is_called_by_watcher() {
+        return;
+    }
+    let begun = keeper.begin(&|| works(agent, cx));
+    if matches!(begun, Ok(Begun::Now)) {
+        cx.log.warn("nothing watched the resource any more; something ended that process, and there is a new one");
+    }
+    tell(cx, &begun);
+}
+
+/// Before a stop: ends the watcher. There is no new one as long as the answer is kept.
+pub fn stopping<A: Agent>(agent: &A, cx: &Cx<'_>) -> Option<Lock> {
+    let wanted = Settings::leniently(cx.environment).is_ok_and(|settings| is_wanted(&settings, cx));
+    let keeper = Keeper::of(A::SPEC.name, &agent.key(cx), cx);
+    if !wanted && !keeper.may_exist() {
+        return None;
+    }
+    // A stop that gives up here would leave the resource running, which is worse than a report too many.
+    keeper.end().unwrap_or_else(|error| {
+        cx.log.warn(&error.to_string());
+        None
+    })
+}
+
+fn is_wanted(settings: &Settings, cx: &Cx<'_>) -> bool {
+    settings.is_wanted(manager::is_haresources(cx.environment))
+}
+
+fn works<A: Agent>(agent: &A, cx: &Cx<'_>) -> bool {
+    agent.monitor(cx).is_ok_and(|status| status != Status::NotRunning)
+}
+
+fn tell(cx: &Cx<'_>, begun: &Result<Begun, Error>) {
+    match begun {
+        Err(error) => cx.log.warn(&format!("{error}; nothing watches the resource")),
+        Ok(Begun::Impossible) => cx.log.warn(&format!(
+            "cannot write to {}; nothing watches the resource",
+            cx.state.path().display()
+        )),
+        Ok(Begun::Now | Begun::Already | Begun::NotNeeded) => {}
+    }
+}

@@ -1,0 +1,232 @@
+//! The watcher itself: sleep, look, look again, tell.
+
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use super::judge::{Memory, Step, Verdict};
+use super::keeper::Keeper;
+use super::manager::{self, Manager};
+use super::restart::Restarts;
+use super::{NetworkSigns, Settings, Signs};
+use crate::action::Action;
+use crate::agent::{Cx, Entry, Outcome, Status};
+use crate::environment::Environment;
+use crate::error::{Doing, OcfCode, Result};
+use crate::host::rtnews::RouteNews;
+use crate::host::schedule::Starvation;
+use crate::host::wake::{Wake, Woken};
+use crate::host::{detached, namespace, privilege};
+use crate::log::Log;
+use crate::runtime;
+
+/// Before the second look: long enough for what is only between two states, far below what anybody notices.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// Looks after the first one, as long as this process did not get the time to make them.
+const MOST_LOOKS: u32 = 5;
+
+/// How often a failed resource is looked at whose manager does nothing, so that its coming back is seen.
+const WHILE_FAILED: Duration = Duration::from_secs(1);
+
+/// A process that watches one resource.
+#[derive(Debug)]
+pub struct Watcher<'a> {
+    entry: &'a Entry,
+    environment: &'a Environment,
+    instance: String,
+    log: &'a Log<'a>,
+    settings: Settings,
+    manager: Manager,
+    /// Left behind by start or monitor, and not run by a person.
+    behind: bool,
+    say: fn(&str),
+}
+
+impl<'a> Watcher<'a> {
+    /// One for the resource that `environment` describes. What it sees it says by `say`, besides the log.
+    ///
+    /// # Errors
+    /// A parameter that says how to watch has no usable default.
+    pub fn new(
+        entry: &'a Entry,
+        environment: &'a Environment,
+        instance: String,
+        log: &'a Log<'a>,
+        behind: bool,
+        say: fn(&str),
+    ) -> Result<Self> {
+        let manager = if behind { Manager::of(environment, &instance) } else { Manager::Nobody };
+        // What is wrong in them, start has refused.
+        let settings = Settings::leniently(environment)?;
+        Ok(Self { entry, environment, instance, log, settings, manager, behind, say })
+    }
+
+    /// Watches until it is told to end, has nothing to watch any more, or has told somebody who reads exit codes.
+    ///
+    /// # Errors
+    /// It cannot watch.
+    pub fn run(&self) -> Result<OcfCode> {
+        let mut wake = Wake::new()?;
+        if self.behind {
+            detached::settle();
+            let cx = self.context();
+            let keeper = self.keeper(&cx);
+            keeper.remember_this_process()?;
+            wake.on_removal_of(keeper.record().path())?;
+        }
+        let signs = (self.entry.signs)(&self.context())?;
+        if let Some(network) = &signs.network {
+            wake.on_network(listen(network)?);
+        }
+        privilege::keep_for_watching(
+            signs.network.as_ref().is_some_and(|network| network.namespace.is_some()),
+        );
+        self.watch(&mut wake, signs)
+    }
+
+    fn watch(&self, wake: &mut Wake, mut signs: Signs) -> Result<OcfCode> {
+        let mut memory = Memory::default();
+        let mut restarts = Restarts::new(self.settings.restarts());
+        let mut first = true;
+        loop {
+            wake.on_end_of(&signs.processes)?;
+            wake.on_events_of(signs.group.as_deref());
+            let verdict = self.confirmed();
+            // Whoever ends this process or takes its task away meanwhile does not want to hear of it.
+            if let Some(end) = wake.drain()?
+                && self.is_over(&end, wake)?
+            {
+                return Ok(OcfCode::Success);
+            }
+            if let (true, Verdict::Works) = (first, &verdict) {
+                (self.say)("works");
+            }
+            first = false;
+            let mut at_most = self.settings.interval(signs.silent);
+            match memory.take(&verdict, Instant::now()) {
+                Step::Nothing => {}
+                Step::Hold(wait) => at_most = Some(wait),
+                Step::Recovered => {
+                    (self.say)("works again");
+                    self.log.info("works again, although the cluster did not stop and start it");
+                }
+                Step::Report(why) => {
+                    if let Some(code) = self.report(&why, &mut restarts, &mut memory) {
+                        return Ok(code);
+                    }
+                }
+            }
+            if memory.is_failed() {
+                at_most = Some(at_most.map_or(WHILE_FAILED, |time| time.min(WHILE_FAILED)));
+            }
+            let woken = wake.wait(at_most)?;
+            if self.is_over(&woken, wake)? {
+                return Ok(OcfCode::Success);
+            }
+            if let Woken::News(words) = &woken {
+                (self.say)(words);
+            }
+            signs = (self.entry.signs)(&self.context()).unwrap_or(signs);
+        }
+    }
+
+    /// Whether there is nothing more to do: somebody said so, or the file that gives this process its task is gone. Whoever
+    /// started it may have written the same once more.
+    fn is_over(&self, woken: &Woken, wake: &mut Wake) -> Result<bool> {
+        match woken {
+            Woken::News(_) | Woken::Time => return Ok(false),
+            Woken::Told(_) => {}
+            Woken::Forgotten => {
+                let cx = self.context();
+                let keeper = self.keeper(&cx);
+                if keeper.is_this_process() && wake.on_removal_of(keeper.record().path()).is_ok() {
+                    return Ok(!keeper.is_this_process());
+                }
+            }
+        }
+        (self.say)(&woken.to_string());
+        Ok(true)
+    }
+
+    fn keeper<'c>(&'c self, cx: &'c Cx<'c>) -> Keeper<'c> {
+        Keeper::of(self.entry.described.agent.name, &self.key(cx), cx)
+    }
+
+    /// Tells the manager; an exit code if that is how it is told.
+    fn report(&self, why: &str, restarts: &mut Restarts, memory: &mut Memory) -> Option<OcfCode> {
+        (self.say)(&format!("failed: {why}"));
+        self.log.failure(&format!("failed: {why}; telling {}", self.manager.name()));
+        let told = match &self.manager {
+            Manager::Pacemaker { resource, node } => {
+                manager::fail_in_pacemaker(self.environment, resource, node.as_deref())
+            }
+            Manager::Haresources => {
+                restarts.act(self.entry.described.agent.name, self.environment, self.log)
+            }
+            Manager::Nobody if self.behind => Ok(()),
+            // Whoever reads exit codes: systemd, or who called.
+            Manager::Unit | Manager::Nobody => return Some(OcfCode::Failed),
+        };
+        if let Err(error) = told {
+            self.log.warn(&format!("cannot tell {} of it: {error}", self.manager.name()));
+            memory.not_told();
+        }
+        None
+    }
+
+    /// Looks, and if the resource does not work looks again. A look for which this process was not given the time says
+    /// nothing, and is repeated.
+    fn confirmed(&self) -> Verdict {
+        let mut verdict = self.look();
+        for _ in 0..MOST_LOOKS {
+            if verdict == Verdict::Works {
+                break;
+            }
+            let starvation = Starvation::begin();
+            std::thread::sleep(BETWEEN_LOOKS);
+            verdict = self.look();
+            if !starvation.is_felt() {
+                break;
+            }
+            crate::trace_note!("this process was starved; looking again");
+        }
+        verdict
+    }
+
+    /// The agent's own monitor, as a recurring one.
+    fn look(&self) -> Verdict {
+        match (self.entry.perform)(&self.context()) {
+            Ok(Outcome::Is(Status::NotRunning)) => Verdict::Failed("it does not run".to_owned()),
+            Ok(Outcome::Is(Status::FailedPromoted)) => {
+                Verdict::Failed("the promoted instance does not work".to_owned())
+            }
+            Ok(_) => Verdict::Works,
+            Err(error) => Verdict::Failed(error.reason()),
+        }
+    }
+
+    fn key(&self, cx: &Cx<'_>) -> String {
+        (self.entry.key)(cx).unwrap_or_else(|_| self.instance.clone())
+    }
+
+    fn context(&self) -> Cx<'_> {
+        runtime::recurring(
+            &self.entry.described,
+            self.instance.clone(),
+            self.environment,
+            self.log,
+            Action::Monitor,
+        )
+    }
+}
+
+/// Hears of the network, in its namespace, where every look is made from then on.
+fn listen(signs: &NetworkSigns) -> Result<RouteNews> {
+    if let Some(name) = &signs.namespace
+        && !namespace::enter(name)?
+    {
+        return Err(namespace::missing(name.as_str()));
+    }
+    RouteNews::of(signs.addresses.clone(), signs.routes).doing(|| "listen to the network's news")
+}
