@@ -67,9 +67,12 @@ impl<'a> Watcher<'a> {
     /// # Errors
     /// It cannot watch.
     pub fn run(&self) -> Result<OcfCode> {
+        if self.behind {
+            // Before anything is opened, which it would close.
+            detached::settle();
+        }
         let mut wake = Wake::new()?;
         if self.behind {
-            detached::settle();
             let cx = self.context();
             let keeper = self.keeper(&cx);
             keeper.remember_this_process()?;
