@@ -30,3 +30,4 @@ mod support;
 mod tables;
 mod takeover;
 mod two_boxes;
+mod watching;

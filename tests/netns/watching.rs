@@ -1,0 +1,258 @@
+//! Watchers of addresses: what they tell, how fast, and that none is left.
+//!
+//! Who runs is read from /proc; whom they tell is a program in the place of `crm_resource`, which writes down what it was
+//! called with.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use crate::support::{Call, Host};
+
+/// What a fault may take to be told on a machine that does much else: far less than any monitor, far more than it takes.
+const SOON: Duration = Duration::from_secs(2);
+
+/// An address with a watcher, which ends with this value also when a test fails.
+struct Watched {
+    host: Host,
+    call: Call,
+}
+
+impl Watched {
+    #[track_caller]
+    fn new() -> Self {
+        let watched = Self::stopped();
+        watched.call.run("start").code(0);
+        watched.settled();
+        watched
+    }
+
+    fn stopped() -> Self {
+        let host = Host::new();
+        fs::create_dir(host.path("bin")).unwrap();
+        let told = host.path("told");
+        let program = host.path("bin/crm_resource");
+        fs::write(&program, format!("#!/bin/sh\necho \"$*\" >> {}\n", told.display())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", host.path("bin").display());
+        let call = host
+            .vip()
+            .param("nic", "eth0")
+            .param("watch", "1")
+            .param("crm_feature_set", "3.16.2")
+            .param("CRM_meta_on_node", "node1")
+            .env("PATH", path);
+        Self { host, call }
+    }
+
+    /// What the cluster was told, one line for each time.
+    fn told(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.host.path("told")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Numbers of the processes that watch in this network namespace.
+    fn watchers(&self) -> Vec<i32> {
+        let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let here = || fs::read_link(entry.path().join("ns/net")).is_ok_and(|ns| ns == own);
+            if words.starts_with(b"ocfbox\0watch\0") && here() {
+                found.extend(entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+            }
+        }
+        found
+    }
+
+    /// The only one that watches.
+    #[track_caller]
+    fn watcher(&self) -> i32 {
+        let watchers = self.watchers();
+        assert_eq!(watchers.len(), 1, "{watchers:?}; log: {}", self.host.log());
+        watchers[0]
+    }
+
+    /// Waits until the watcher has made its first look and sleeps.
+    #[track_caller]
+    fn settled(&self) {
+        let pid = self.watcher();
+        self.host.await_that("the watcher to sleep", || {
+            let waits = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+            waits.contains("poll")
+        });
+    }
+
+    #[track_caller]
+    fn is_told_of(&self, fault: &str) -> Duration {
+        let begin = Instant::now();
+        self.host.sh(fault);
+        self.host.await_that("the cluster to be told", || !self.told().is_empty());
+        let took = begin.elapsed();
+        assert!(took < SOON, "{fault}: told after {took:?}");
+        took
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = self.call.command("stop").output();
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn an_address_that_is_deleted_is_told_at_once_and_once() {
+    let watched = Watched::new();
+    watched.is_told_of("ip addr del 192.0.2.10/24 dev eth0");
+    assert_eq!(watched.told(), ["--fail --resource test --node node1"]);
+    // What happens besides is no reason to tell it again.
+    watched.host.sh("ip addr add 192.0.2.77/24 dev eth0; ip link set eth0 txqueuelen 77");
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(watched.told().len(), 1, "{}", watched.host.log());
+    // What the cluster does about it: stop and start.
+    let before = watched.watcher();
+    watched.call.run("stop").code(0);
+    assert_eq!(watched.watchers(), Vec::<i32>::new());
+    watched.call.run("start").code(0);
+    assert_ne!(watched.watcher(), before);
+    watched.settled();
+    assert_eq!(watched.told().len(), 1);
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_link_without_a_carrier_is_told_at_once() {
+    Watched::new().is_told_of("ip -n far link set eth0 down");
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn an_interface_that_is_gone_is_told_at_once() {
+    Watched::new().is_told_of("ip link del eth0");
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn stop_ends_the_watcher_and_nothing_is_told() {
+    let watched = Watched::new();
+    for _ in 0..20 {
+        watched.call.run("stop").code(0);
+        assert_eq!(watched.watchers(), Vec::<i32>::new());
+        watched.call.run("start").code(0);
+        // Not settled: also one that has just begun must not speak.
+    }
+    // A person's stop, who knows nothing of the resource's name.
+    watched.host.vip().env("OCF_RESOURCE_INSTANCE", "default").run("stop").code(0);
+    assert_eq!(watched.watchers(), Vec::<i32>::new());
+    assert_eq!(watched.told(), Vec::<String>::new(), "{}", watched.host.log());
+    assert_eq!(watched.host.places("192.0.2.10"), Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn two_starts_leave_one_watcher() {
+    let watched = Watched::new();
+    let first = watched.watcher();
+    watched.call.run("start").code(0);
+    watched.call.clone().recurring().run("monitor").code(0).silent();
+    assert_eq!(watched.watcher(), first);
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_killed_watcher_is_put_back_by_a_recurring_monitor_which_says_so_once() {
+    let watched = Watched::new();
+    let killed = watched.watcher();
+    watched.host.sh(&format!("kill -9 {killed}"));
+    watched.host.await_that("the watcher to be gone", || watched.watchers().is_empty());
+    watched.call.run("monitor").code(0).silent();
+    assert_eq!(watched.watchers(), Vec::<i32>::new(), "a probe changes nothing");
+    watched.call.clone().recurring().run("monitor").code(0).silent();
+    assert_ne!(watched.watcher(), killed);
+    watched.call.clone().recurring().run("monitor").code(0).silent();
+    let words = "nothing watched the resource any more";
+    assert_eq!(watched.host.log().matches(words).count(), 1, "{}", watched.host.log());
+    watched.settled();
+    watched.is_told_of("ip addr del 192.0.2.10/24 dev eth0");
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_watcher_whose_task_is_gone_ends_by_itself() {
+    let watched = Watched::new();
+    watched.host.sh("rm -r /run/resource-agents");
+    watched.host.await_that("the watcher to end", || watched.watchers().is_empty());
+    assert_eq!(watched.told(), Vec::<String>::new());
+}
+
+/// Without `watch`, and where a stopped resource is monitored, there is none.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn nobody_watches_who_is_not_asked_to() {
+    let watched = Watched::stopped();
+    watched.call.clone().recurring().run("monitor").code(7);
+    assert_eq!(watched.watchers(), Vec::<i32>::new());
+    let unwatched = watched.call.clone().param("watch", "no");
+    unwatched.run("start").code(0);
+    unwatched.clone().recurring().run("monitor").code(0).silent();
+    assert_eq!(watched.watchers(), Vec::<i32>::new());
+}
+
+/// It sleeps: neither time nor events that are somebody else's wake it.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn an_idle_watcher_costs_nothing() {
+    let watched = Watched::new();
+    let pid = watched.watcher();
+    let woken = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("voluntary")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let before = woken();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(woken(), before);
+    // It holds no directory, no address, no file but its lock.
+    assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap().to_str(), Some("/"));
+    let files: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+        .map(|file| file.to_string_lossy().into_owned())
+        .filter(|file| file.starts_with('/') && file != "/dev/null")
+        .collect();
+    assert!(matches!(&files[..], [lock] if lock.ends_with(".lock")), "{files:?}");
+    // Of root's privileges it has those that it needs: CAP_DAC_OVERRIDE, _DAC_READ_SEARCH, _NET_RAW, _SYS_PTRACE.
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let needed: u64 = 1 << 1 | 1 << 2 | 1 << 13 | 1 << 19;
+    for set in ["CapPrm", "CapEff"] {
+        let line = status.lines().find(|line| line.starts_with(set)).unwrap();
+        let bits = u64::from_str_radix(line.split_ascii_whitespace().nth(1).unwrap(), 16).unwrap();
+        assert_eq!(bits & !needed, 0, "{line}");
+    }
+}
+
+/// By hand it says what it sees, and its exit code says that the resource has failed.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn in_the_foreground_it_prints_what_it_sees() {
+    let watched = Watched::stopped();
+    watched.call.clone().param("watch", "no").run("start").code(0);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_ocfbox"))
+        .args(["watch", "IPaddr2", "ip=192.0.2.10", "nic=eth0"])
+        .env_clear()
+        .env("HA_LOGFILE", watched.host.path("log"))
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut next = || lines.next().map(Result::unwrap).unwrap_or_default();
+    assert!(next().ends_with(" works"));
+    watched.host.sh("ip addr del 192.0.2.10/24 dev eth0");
+    let news = next();
+    assert!(news.contains("192.0.2.10 was removed on interface"), "{news}");
+    let failed = next();
+    assert!(failed.ends_with("failed: it does not run"), "{failed}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
