@@ -84,6 +84,11 @@ impl Memory {
         self.told = false;
     }
 
+    /// It was stopped and started, as if by a manager: the next failure is a new one, to be told at once.
+    pub fn restarted(&mut self) {
+        (self.failed, self.told, self.reported) = (false, false, None);
+    }
+
     /// Whether the resource is down, by all that is known.
     #[must_use]
     pub fn is_failed(&self) -> bool {
@@ -134,6 +139,16 @@ mod tests {
         let Step::Hold(wait) = memory.take(&failed(), soon) else { panic!("told too soon") };
         let Step::Report(words) = memory.take(&failed(), soon + wait) else { panic!("not told") };
         assert!(words.contains("flapping: failed 2 times"), "{words}");
+    }
+
+    #[test]
+    fn after_a_restart_a_failure_is_told_at_once() {
+        let (mut memory, begin) = (Memory::default(), Instant::now());
+        memory.take(&failed(), begin);
+        memory.restarted();
+        assert!(
+            matches!(memory.take(&failed(), begin), Step::Report(words) if words.contains("2 times"))
+        );
     }
 
     proptest! {

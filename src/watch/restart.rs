@@ -39,11 +39,12 @@ impl Restarts {
         allowed
     }
 
-    /// Stops and starts the resource; where that was done too often or does not work, the other node takes over.
+    /// Stops and starts the resource; where that was done too often or does not work, the other node takes over. Whether
+    /// it was restarted.
     ///
     /// # Errors
     /// Heartbeat could not be told.
-    pub fn act(&mut self, agent: &str, environment: &Environment, log: &Log<'_>) -> Result<()> {
+    pub fn act(&mut self, agent: &str, environment: &Environment, log: &Log<'_>) -> Result<bool> {
         if self.is_allowed(Instant::now()) {
             let count = self.made.len();
             let own = of_own_action(environment);
@@ -52,7 +53,7 @@ impl Restarts {
             if restarted {
                 let most = self.most;
                 log.warn(&format!("restarted ({count} of {most} within watch_window)"));
-                return Ok(());
+                return Ok(true);
             }
             log.warn("cannot be restarted here; giving all resources to the other node");
         } else {
@@ -61,7 +62,7 @@ impl Restarts {
                 "failed again after {most} restarts within watch_window; giving all resources to the other node"
             ));
         }
-        stand_by(environment)
+        stand_by(environment).map(|()| false)
     }
 }
 

@@ -165,7 +165,12 @@ impl<'a> Watcher<'a> {
                 manager::fail_in_pacemaker(self.environment, resource, node.as_deref())
             }
             Manager::Haresources => {
-                restarts.act(self.entry.described.agent.name, self.environment, self.log)
+                let agent = self.entry.described.agent.name;
+                let acted = restarts.act(agent, self.environment, self.log);
+                if matches!(acted, Ok(true)) {
+                    memory.restarted();
+                }
+                acted.map(drop)
             }
             Manager::Nobody if self.behind => Ok(()),
             // Whoever reads exit codes: systemd, or who called.

@@ -15,4 +15,5 @@ mod scripts;
 mod support;
 mod systemd;
 mod units;
+mod watching;
 mod web;

@@ -1,0 +1,163 @@
+//! Watchers of services: the end of a process, one that is stopped, a server that does not answer; and haresources, where the
+//! watcher is the only one that looks.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::{Call, Host, set_mode};
+
+/// On a machine that does much else; a monitor every ten seconds takes five on average.
+const SOON: Duration = Duration::from_secs(3);
+
+/// A host with a program in the place of the manager's, which writes down what it was called with.
+fn host(program: &str) -> (Host, String) {
+    let host = Host::new();
+    fs::create_dir(host.path("bin")).unwrap();
+    let file = host.path("bin").join(program);
+    fs::write(&file, format!("#!/bin/sh\necho \"$*\" >> {}\n", host.text("told"))).unwrap();
+    set_mode(&file, 0o755);
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", host.text("bin"));
+    (host, path)
+}
+
+fn pacemaker(call: Call, path: &str) -> Call {
+    call.param("watch", "yes")
+        .param("crm_feature_set", "3.19.0")
+        .param("CRM_meta_on_node", "node1")
+        .env("PATH", path)
+}
+
+fn told(host: &Host) -> Vec<String> {
+    let text = fs::read_to_string(host.path("told")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The service's process; the watcher's words begin with `ocfbox watch`.
+#[track_caller]
+fn service_of(host: &Host) -> i32 {
+    let living = host.living();
+    let mut found = living.iter().filter(|(_, words)| words.contains("/daemon"));
+    found.next().unwrap_or_else(|| panic!("no service in {living:?}")).0
+}
+
+fn watchers(host: &Host) -> usize {
+    host.living().iter().filter(|(_, words)| words.contains("watch --behind")).count()
+}
+
+#[track_caller]
+fn is_told(host: &Host, begin: Instant) {
+    host.await_that("the cluster to be told", || !told(host).is_empty());
+    let took = begin.elapsed();
+    assert!(took < SOON, "told after {took:?}");
+    assert_eq!(told(host), ["--fail --resource test --node node1"]);
+}
+
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn the_end_of_a_process_is_told_at_once() {
+    let (host, path) = host("crm_resource");
+    a_killed_one_is_told(&host, &path);
+}
+
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn the_end_of_a_process_is_told_at_once_without_control_groups() {
+    let (host, path) = host("crm_resource");
+    host.sh("mount -t tmpfs tmpfs /sys/fs/cgroup");
+    a_killed_one_is_told(&host, &path);
+}
+
+#[track_caller]
+fn a_killed_one_is_told(host: &Host, path: &str) {
+    let service = pacemaker(host.service("stay"), path);
+    service.run("start").code(0);
+    assert_eq!(watchers(host), 1);
+    let pid = service_of(host);
+    let begin = Instant::now();
+    host.kill("KILL", pid);
+    is_told(host, begin);
+    service.run("stop").code(0);
+    assert_eq!(host.living(), []);
+    assert_eq!(told(host).len(), 1);
+}
+
+/// No event tells of it; a look does.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_stopped_process_is_told_within_two_intervals() {
+    let (host, path) = host("crm_resource");
+    let service = pacemaker(host.anything("stay"), &path).param("watch_interval", "0.5");
+    service.run("start").code(0);
+    let pid = service_of(&host);
+    let begin = Instant::now();
+    host.kill("STOP", pid);
+    is_told(&host, begin);
+    service.run("stop").code(0);
+    assert_eq!(host.living(), []);
+}
+
+/// What the service is asked to end by is no failure.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn stop_is_never_told() {
+    let (host, path) = host("crm_resource");
+    let service = pacemaker(host.service("stay"), &path).param("settle", "0");
+    for _ in 0..10 {
+        service.run("start").code(0);
+        service.run("stop").code(0);
+        assert_eq!(host.living(), []);
+    }
+    assert_eq!(told(&host), Vec::<String>::new(), "{}", host.log());
+}
+
+/// Heartbeat has no monitors: a service that dies is started again here, and the third time the other node gets all.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn under_haresources_it_is_restarted_and_then_given_away() {
+    let (host, path) = host("hb_standby");
+    host.sh(&format!(
+        "! [ -e /usr/share/heartbeat/hb_standby ] || mount --bind {} /usr/share/heartbeat/hb_standby",
+        host.path("bin/hb_standby").display()
+    ));
+    let link = host.path("ha.d/resource.d/service");
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ocfbox"), &link).unwrap();
+    let script = format!(
+        "#!/bin/sh\nP=/run/app.pid\nalive() {{ kill -0 $(cat $P) 2>/dev/null; }}\ncase $1 in\n\
+         start) alive || {} fork $P; sleep 0.2 ;;\nstop) kill $(cat $P); rm -f $P; exit 0 ;;\n\
+         status) if alive; then exit 0; else exit 3; fi ;;\nesac\n",
+        host.text("daemon")
+    );
+    fs::write("/etc/init.d/app", script).unwrap();
+    set_mode("/etc/init.d/app".as_ref(), 0o755);
+    let call = |action: &str| {
+        let mut command = std::process::Command::new(&link);
+        command.args(["app", action]).env_clear().env("PATH", &path);
+        command.env("HA_LOGFILE", host.path("log")).stdin(std::process::Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{action}: {output:?}; log: {}", host.log());
+    };
+    call("start");
+    assert_eq!(watchers(&host), 1, "{}", host.log());
+    for _ in 0..2 {
+        let pid = service_of(&host);
+        host.kill("KILL", pid);
+        host.await_that("the service to be started again", || {
+            host.living().iter().any(|(other, words)| words.contains("/daemon") && *other != pid)
+        });
+        host.await_that("the restart to be over", || {
+            host.log().matches("WARNING: restarted").count() > 0
+                && host.living().iter().all(|(_, words)| !words.contains(" start"))
+        });
+        assert_eq!(told(&host), Vec::<String>::new(), "{}", host.log());
+        assert_eq!(watchers(&host), 1, "the same one goes on");
+    }
+    host.await_that("two restarts", || host.log().matches("WARNING: restarted").count() == 2);
+    let pid = service_of(&host);
+    host.kill("KILL", pid);
+    host.await_that("Heartbeat to be told", || !told(&host).is_empty());
+    assert_eq!(told(&host), ["all"]);
+    call("stop");
+    assert_eq!(host.living(), [], "{}", host.log());
+    assert_eq!(told(&host).len(), 1);
+}
