@@ -44,7 +44,7 @@ impl Manager {
         // What Pacemaker adds to the parameters of every action. It is a unit itself, and Heartbeat may be one.
         if environment.get("OCF_RESKEY_crm_feature_set").is_some() {
             let node = environment.meta("on_node").map(str::to_owned);
-            return Self::Pacemaker { resource: instance.to_owned(), node };
+            return Self::Pacemaker { resource: name_in_history(environment, instance), node };
         }
         if is_haresources(environment) {
             return Self::Haresources;
@@ -74,7 +74,8 @@ pub fn is_haresources(environment: &Environment) -> bool {
     environment.text(CALLER) == Some(HARESOURCES)
 }
 
-/// Tells Pacemaker that the resource has failed here (`crm_resource(8)`, `--fail`).
+/// Tells Pacemaker that the resource has failed here (`crm_resource(8)`, `--fail`), and sees to it that one failure is
+/// counted once.
 ///
 /// # Errors
 /// It is not there, or did not take it.
@@ -83,12 +84,43 @@ pub fn fail_in_pacemaker(
     resource: &str,
     node: Option<&str>,
 ) -> Result<()> {
-    let mut arguments = vec!["--fail", "--resource", resource];
-    if let Some(node) = node {
-        arguments.extend(["--node", node]);
-    }
     let deadline = Deadline::after(LONGEST_REPORT);
-    program::run_with_stdin(environment, "crm_resource", &arguments, &deadline)
+    let at = node.map_or_else(Vec::new, |node| vec!["--node", node]);
+    let run = |program: &str, arguments: &[&str]| {
+        let arguments = [arguments, at.as_slice()].concat();
+        program::run_with_stdin(environment, program, &arguments, &deadline)
+    };
+    let count = format!("fail-count-{resource}#asyncmon_0");
+    let count = |change: &str| run("attrd_updater", &["--name", &count, "--update", change]);
+    // Before and not afterwards: no moment may show more failures than there were, and reach a migration-threshold.
+    let lent = counts_twice(environment) && count("value+=-1").is_ok();
+    let told = run("crm_resource", &["--fail", "--resource", resource]);
+    if told.is_err() && lent {
+        let _ = count("value+=1");
+    }
+    told
+}
+
+/// Whether Pacemaker counts a failure twice that it is told of.
+///
+/// It writes such a failure into two places of its history, as the last action and as the last failure, and up to 2.1.5
+/// counts both: only for actions of its own transitions it takes the second one for what it is. 3.16 is what 2.1.5 speaks;
+/// later ones know better, and of earlier ones nobody has shown it.
+fn counts_twice(environment: &Environment) -> bool {
+    environment.text("OCF_RESKEY_crm_feature_set").is_some_and(|set| set.starts_with("3.16."))
+}
+
+/// The resource as Pacemaker's history calls it: an instance of a clone by the clone's name, unless instances differ.
+fn name_in_history(environment: &Environment, instance: &str) -> String {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match instance.rsplit_once(':') {
+        Some((name, number))
+            if is_number(number) && environment.meta("globally_unique") != Some("true") =>
+        {
+            name.to_owned()
+        }
+        _ => instance.to_owned(),
+    }
 }
 
 /// Has Heartbeat give everything that this node has to the other one.
@@ -136,5 +168,26 @@ mod tests {
         assert_eq!(manager(&[(CALLER, HARESOURCES), unit]), Manager::Haresources);
         assert_eq!(manager(&[pacemaker, unit]), known(None));
         assert_eq!(manager(&[pacemaker, node]), known(Some("node1")));
+    }
+
+    #[test]
+    fn an_instance_of_a_clone_has_the_name_of_the_clone() {
+        let mut environment = Environment::default();
+        for (instance, name) in [("a", "a"), ("a:0", "a"), ("a:b", "a:b"), ("a:", "a:")] {
+            assert_eq!(name_in_history(&environment, instance), name);
+        }
+        environment.set("OCF_RESKEY_CRM_meta_globally_unique", "true");
+        assert_eq!(name_in_history(&environment, "a:0"), "a:0");
+    }
+
+    #[test]
+    fn only_the_versions_that_are_known_to_count_twice_are_corrected() {
+        let mut environment = Environment::default();
+        for (set, twice) in
+            [("3.16.2", true), ("3.16.1", true), ("3.17.4", false), ("3.2.0", false)]
+        {
+            environment.set("OCF_RESKEY_crm_feature_set", set);
+            assert_eq!(counts_twice(&environment), twice, "{set}");
+        }
     }
 }

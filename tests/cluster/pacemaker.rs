@@ -167,6 +167,14 @@ impl Pacemaker {
         Ok(failures.map(str::to_owned).collect())
     }
 
+    /// How many failures of the resource on a node the cluster has counted.
+    pub fn fail_count(&self, number: u8, resource: &str) -> Outcome<u32> {
+        let name = node_name(number);
+        let said = self.tool(&["crm_failcount", "--query", "-r", resource, "-N", &name])?;
+        let value = said.split_once("value=").and_then(|(_, rest)| rest.trim().parse().ok());
+        value.ok_or_else(|| format!("no count in: {said}"))
+    }
+
     /// Whether the resource's last action of that kind on a node succeeded.
     pub fn is_done(&self, number: u8, resource: &str, action: &str) -> Outcome<bool> {
         Ok(self.operation(number, resource, action)?.contains("rc=0,"))

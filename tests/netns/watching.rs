@@ -39,7 +39,7 @@ impl Watched {
             .vip()
             .param("nic", "eth0")
             .param("watch", "1")
-            .param("crm_feature_set", "3.16.2")
+            .param("crm_feature_set", "3.19.0")
             .param("CRM_meta_on_node", "node1")
             .env("PATH", path);
         Self { host, call }

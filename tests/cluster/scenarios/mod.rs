@@ -11,6 +11,7 @@ mod promotion;
 mod reachability;
 mod resource;
 mod services;
+mod watching;
 
 use std::{env, fmt};
 
@@ -93,6 +94,11 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "pacemaker::mutual_takeover", agents: OURS, run: mutual::pacemaker },
     Scenario { name: "pacemaker::connection_reset", agents: BOTH, run: connections::reset },
     Scenario { name: "pacemaker::address_deleted", agents: BOTH, run: faults::address_deleted },
+    Scenario {
+        name: "pacemaker::watched_address_deleted",
+        agents: OURS,
+        run: watching::address_deleted,
+    },
     Scenario { name: "pacemaker::cable_cut", agents: BOTH, run: faults::cable_cut },
     Scenario {
         name: "pacemaker::stop_with_interface_down",
