@@ -237,8 +237,8 @@ fn perform<A: Agent>(cx: &Cx<'_>) -> Result<Outcome> {
         }
         _ => {
             let agent = A::from(A::Params::parse(Source::strict(cx.environment.variables()))?);
-            agent.check(cx)?;
             let settings = A::WATCHED.then(|| Settings::strictly(cx)).transpose()?;
+            agent.check(cx)?;
             act(&agent, cx)?;
             if let (Some(settings), Action::Start) = (settings, cx.action) {
                 watch::started(&agent, &settings, cx);

@@ -41,7 +41,10 @@ params! {
         /// resources to the other one.
         watch_restarts: Count = "2",
 
-        /// Seconds in which restarts are counted
+        /// Seconds in which restarts are counted, under haresources
+        ///
+        /// A restart that is longer ago than this counts no more, so that a resource which fails once a week stays where it
+        /// is.
         watch_window: Seconds = "600",
     }
 }

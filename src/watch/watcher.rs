@@ -98,7 +98,7 @@ impl<'a> Watcher<'a> {
             let verdict = self.confirmed();
             // Whoever ends this process or takes its task away meanwhile does not want to hear of it.
             if let Some(end) = wake.drain()?
-                && self.is_over(&end, wake)?
+                && self.is_over(&end, wake)
             {
                 return Ok(OcfCode::Success);
             }
@@ -124,7 +124,7 @@ impl<'a> Watcher<'a> {
                 at_most = Some(at_most.map_or(WHILE_FAILED, |time| time.min(WHILE_FAILED)));
             }
             let woken = wake.wait(at_most)?;
-            if self.is_over(&woken, wake)? {
+            if self.is_over(&woken, wake) {
                 return Ok(OcfCode::Success);
             }
             if let Woken::News(words) = &woken {
@@ -136,20 +136,20 @@ impl<'a> Watcher<'a> {
 
     /// Whether there is nothing more to do: somebody said so, or the file that gives this process its task is gone. Whoever
     /// started it may have written the same once more.
-    fn is_over(&self, woken: &Woken, wake: &mut Wake) -> Result<bool> {
+    fn is_over(&self, woken: &Woken, wake: &mut Wake) -> bool {
         match woken {
-            Woken::News(_) | Woken::Time => return Ok(false),
+            Woken::News(_) | Woken::Time => return false,
             Woken::Told(_) => {}
             Woken::Forgotten => {
                 let cx = self.context();
                 let keeper = self.keeper(&cx);
                 if keeper.is_this_process() && wake.on_removal_of(keeper.record().path()).is_ok() {
-                    return Ok(!keeper.is_this_process());
+                    return !keeper.is_this_process();
                 }
             }
         }
         (self.say)(&woken.to_string());
-        Ok(true)
+        true
     }
 
     fn keeper<'c>(&'c self, cx: &'c Cx<'c>) -> Keeper<'c> {
