@@ -101,11 +101,6 @@ impl Watch {
         answers.windows(2).filter(|pair| pair[1].at > since && pair[0].node != pair[1].node).count()
     }
 
-    /// How many answers came after `since`.
-    pub fn count(&self, since: Duration) -> usize {
-        self.answers().iter().filter(|answer| answer.at > since).count()
-    }
-
     fn answers(&self) -> Vec<Answer> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
