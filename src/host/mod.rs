@@ -6,6 +6,7 @@ pub mod addrlabel;
 pub mod announce;
 pub mod arp;
 pub mod attribute;
+mod bpf;
 pub mod cgroup;
 pub mod clock;
 pub mod detached;

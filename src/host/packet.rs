@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, getsockname, recv,
     send, socket,
 };
+
+use super::bpf::{Instruction, Size, accept, compare, load, refuse};
 
 /// Sends and receives whole frames of one Ethernet type on one interface (packet(7)).
 #[derive(Debug)]
@@ -49,13 +51,7 @@ impl PacketSocket {
     pub fn watch(index: u32, source: [u8; 6]) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-        let mut program = from_source_or_arp(source);
-        let filter = libc::sock_fprog {
-            len: u16::try_from(program.len()).map_err(io::Error::other)?,
-            filter: program.as_mut_ptr(),
-        };
-        // SAFETY: a `sock_fprog` is what this option takes; the kernel copies the program before `program` goes.
-        unsafe { set_option(&descriptor, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)? };
+        attach_filter(descriptor.as_fd(), &mut from_source_or_arp(source))?;
         let socket = Self { descriptor };
         socket.set_promiscuous(index, libc::PACKET_ADD_MEMBERSHIP)?;
         let all = u16::try_from(libc::ETH_P_ALL).map_err(io::Error::other)?;
@@ -79,7 +75,7 @@ impl PacketSocket {
             mr_address: [0; 8],
         };
         // SAFETY: a `packet_mreq`, without pointers, is what these options take.
-        unsafe { set_option(&self.descriptor, libc::SOL_PACKET, change, &promiscuous) }
+        unsafe { set_option(self.descriptor.as_fd(), libc::SOL_PACKET, change, &promiscuous) }
     }
 
     /// Sends one frame.
@@ -122,38 +118,47 @@ impl From<PacketSocket> for Stdio {
 
 /// A classic BPF program (Documentation/networking/filter.rst) that lets pass what others send from `source`, and all ARP
 /// of others.
-fn from_source_or_arp(source: [u8; 6]) -> [libc::sock_filter; 10] {
-    let instruction = |code: u32, yes, no, k| libc::sock_filter {
-        code: u16::try_from(code).unwrap_or_default(),
-        jt: yes,
-        jf: no,
-        k,
-    };
-    let load = |size, at| instruction(libc::BPF_LD | size | libc::BPF_ABS, 0, 0, at);
-    let compare = |yes, no, with| instruction(libc::BPF_JMP | libc::BPF_JEQ, yes, no, with);
-    let end = |length| instruction(libc::BPF_RET, 0, 0, length);
+fn from_source_or_arp(source: [u8; 6]) -> [Instruction; 10] {
     let head = u32::from_be_bytes([source[0], source[1], source[2], source[3]]);
     let tail = u32::from_be_bytes([0, 0, source[4], source[5]]);
     let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
     [
-        load(libc::BPF_B, kind),
+        load(Size::Byte, kind),
         compare(7, 0, u32::from(libc::PACKET_OUTGOING)),
-        load(libc::BPF_H, 12),
+        load(Size::Half, 12),
         compare(4, 0, libc::ETH_P_ARP.cast_unsigned()),
-        load(libc::BPF_W, 6),
+        load(Size::Word, 6),
         compare(0, 3, head),
-        load(libc::BPF_H, 10),
+        load(Size::Half, 10),
         compare(0, 1, tail),
-        end(u32::MAX),
-        end(0),
+        accept(),
+        refuse(),
     ]
+}
+
+/// Has a socket hear only what a program lets pass.
+///
+/// # Errors
+/// The kernel refused the program.
+pub(super) fn attach_filter(socket: BorrowedFd<'_>, program: &mut [Instruction]) -> io::Result<()> {
+    let filter = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: a `sock_fprog` is what this option takes; the kernel copies the program before `program` goes.
+    unsafe { set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter) }
 }
 
 /// Sets an option of a socket.
 ///
 /// # Safety
 /// `T` is the type of this option's value, and what it points to is valid for as long as the kernel looks at it.
-unsafe fn set_option<T>(socket: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+unsafe fn set_option<T>(
+    socket: BorrowedFd<'_>,
+    level: i32,
+    name: i32,
+    value: &T,
+) -> io::Result<()> {
     let length = libc::socklen_t::try_from(mem::size_of::<T>()).map_err(io::Error::other)?;
     let pointer = std::ptr::from_ref(value).cast();
     // SAFETY: `pointer` and `length` are those of a live `T`; the rest is the caller's promise.

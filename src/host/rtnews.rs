@@ -12,6 +12,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::socket::MsgFlags;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
+use super::bpf::{
+    Instruction, Size, accept, compare, index_loaded, index_number, load, load_behind_index,
+    load_number, refuse,
+};
+use super::packet::attach_filter;
 use super::raw::attributes;
 
 /// Message types and groups of `linux/rtnetlink.h`.
@@ -35,6 +40,10 @@ const IPV6_RULES: u32 = 19;
 const HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 
+/// Where the family stands in a message about an address, and where its attributes begin.
+const FAMILY: u32 = 16;
+const ATTRIBUTES: u32 = 24;
+
 /// `IFA_ADDRESS` and `IFA_LOCAL` of `linux/if_addr.h`.
 const IFA: [u16; 2] = [1, 2];
 
@@ -56,6 +65,7 @@ impl RouteNews {
     /// The kernel has no socket to give.
     pub fn of(addresses: Vec<IpAddr>, routes: bool) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
+        attach_filter(socket.as_fd(), &mut of_addresses(&addresses))?;
         socket.bind(&SocketAddr::new(0, 0))?;
         socket.add_membership(LINKS)?;
         let families = [
@@ -123,6 +133,45 @@ impl RouteNews {
         let mut found = named.filter_map(|(_, value)| ip(value));
         found.find(|ip| self.addresses.contains(ip))
     }
+}
+
+/// A program that leaves out what the kernel announces of other addresses: an address of one resource that comes or goes
+/// would wake the watchers of all others. The kernel announces one change in a message.
+fn of_addresses(addresses: &[IpAddr]) -> Vec<Instruction> {
+    // What is loaded comes in network order, and these numbers are in the host's.
+    let kind = |kind: u16| u32::from(u16::from_be_bytes(kind.to_ne_bytes()));
+    let mut program = vec![
+        load(Size::Half, 4),
+        compare(2, 0, kind(NEW_ADDRESS)),
+        compare(1, 0, kind(DELETED_ADDRESS)),
+        accept(),
+    ];
+    for (address, attribute) in addresses.iter().flat_map(|address| IFA.map(|ifa| (address, ifa))) {
+        let (family, bytes) = match address {
+            IpAddr::V4(ip) => (libc::AF_INET, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (libc::AF_INET6, ip.octets().to_vec()),
+        };
+        let words =
+            bytes.chunks_exact(4).map(|word| word.iter().fold(0, |a, b| a << 8 | u32::from(*b)));
+        let mut left = u8::try_from(words.len()).unwrap_or_default() * 2 + 1;
+        program.extend([
+            load(Size::Byte, FAMILY),
+            compare(0, left + 5, family.cast_unsigned()),
+            load_number(ATTRIBUTES),
+            index_number(u32::from(attribute)),
+            // Where the attribute is, or 0 (`SKF_AD_NLATTR`).
+            load(Size::Word, (libc::SKF_AD_OFF + libc::SKF_AD_NLATTR).cast_unsigned()),
+            compare(left + 1, 0, 0),
+            index_loaded(),
+        ]);
+        for (at, word) in (4..).step_by(4).zip(words) {
+            left -= 2;
+            program.extend([load_behind_index(Size::Word, at), compare(0, left, word)]);
+        }
+        program.push(accept());
+    }
+    program.push(refuse());
+    program
 }
 
 fn ip(bytes: &[u8]) -> Option<IpAddr> {

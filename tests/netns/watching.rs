@@ -122,6 +122,16 @@ fn an_address_that_is_deleted_is_told_at_once_and_once() {
 
 #[test]
 #[ignore = "needs root: tests/run netns"]
+fn an_ipv6_address_that_is_deleted_is_told_at_once() {
+    let mut watched = Watched::stopped();
+    watched.call = watched.call.clone().param("ip", "2001:db8::10").param("cidr_netmask", "64");
+    watched.call.run("start").code(0);
+    watched.settled();
+    watched.is_told_of("ip addr del 2001:db8::10/64 dev eth0");
+}
+
+#[test]
+#[ignore = "needs root: tests/run netns"]
 fn a_link_without_a_carrier_is_told_at_once() {
     Watched::new().is_told_of("ip -n far link set eth0 down");
 }
@@ -212,6 +222,11 @@ fn an_idle_watcher_costs_nothing() {
     };
     let before = woken();
     std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(woken(), before);
+    let others = "for n in 1 2 3; do for ip in 192.0.2.77/24 2001:db8::77/64; do
+        ip addr add $ip dev eth0 nodad; ip addr del $ip dev eth0; done; done";
+    watched.host.sh(others);
+    std::thread::sleep(Duration::from_millis(200));
     assert_eq!(woken(), before);
     // It holds no directory, no address, no file but its lock.
     assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap().to_str(), Some("/"));
