@@ -153,3 +153,21 @@ fn a_check_is_killed_where_there_is_no_time_to_look_around() {
     assert_eq!(sleeps().count(), 0, "{:?}", sleeps().collect::<Vec<_>>());
     service.run("stop").code(0);
 }
+
+/// Each process that is to end takes a descriptor only for as long as there are enough of them.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn more_processes_than_descriptors_are_ended() {
+    let host = Host::new();
+    host.sh("mount -t tmpfs tmpfs /sys/fs/cgroup");
+    for ignored in ["''", "-"] {
+        let daemon = host.text("daemon");
+        let command = format!("/bin/sh -c \"trap {ignored} TERM; exec {daemon} crowd 400\"");
+        let service = host.agent("service").param("command", command).param("stop_timeout", "0.5");
+        let service = service.within(60);
+        service.run("start").code(0);
+        host.await_that("a crowd", || host.living().len() > 400);
+        service.run_behind(&["prlimit", "--nofile=256"], "stop").code(0);
+        assert_eq!(host.living(), []);
+    }
+}
