@@ -55,8 +55,13 @@ pub(super) fn end(
     // What was learned on the way, so that the PID file is known for ours after the processes are gone.
     round.numbers.extend(record.iter().filter_map(|record| Some(record.main?.pid)));
     let mut members = round.members(record.as_ref())?;
-    let record =
+    let mut record =
         if members.found.is_empty() { adopted_for_stop(service, record, cx)? } else { record };
+    if let Some(record) = &mut record
+        && let Some(next) = monitor::successor(service, record, &members.found)
+    {
+        record.main = Some(next.identity);
+    }
     if record.as_ref().is_some_and(|record| record.adopted) && members.found.is_empty() {
         members = round.members(record.as_ref())?;
     }
