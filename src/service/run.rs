@@ -8,19 +8,15 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
 
 use super::family::{Census, protected};
 use crate::deadline::Deadline;
 use crate::error::{Doing, Result};
 use crate::host::launch::{Launch, Output};
-use crate::host::pidfd::Handle;
-use crate::host::process::Identity;
-use crate::host::reaper::End;
+use crate::host::pidfd::{freeze, kill_all, wait_for_all};
+use crate::host::process::{Identity, Process};
+use crate::host::reaper::{End, bury, ended};
 use crate::trace_answer;
 
 /// What became of a program.
@@ -164,32 +160,23 @@ fn drain(reader: &mut std::io::PipeReader, output: &mut Vec<u8>, kept: usize) {
     }
 }
 
-fn ended(pid: i32) -> Option<End> {
-    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::Exited(_, code)) => Some(End::Code(code)),
-        Ok(WaitStatus::Signaled(_, signal, _)) => Some(End::Signal(signal.as_str())),
-        Err(Errno::ECHILD) => Some(End::Code(0)),
-        _ => None,
-    }
-}
-
-/// Ends a program that takes too long, and all that it started and did not let go.
+/// Ends a program that takes too long, and all that it started and did not let go. They are stopped before they are
+/// killed: a script may start somebody between the look at it and its end.
 fn end_all(identity: Identity) -> Result<()> {
     let until = Instant::now() + Duration::from_millis(500);
     let first = HashSet::from([identity]);
-    let family = Census::take(&protected()?, until)?.family(&first, &[identity.pid]);
-    // Itself in any case, and so that it starts nobody any more.
-    for identity in first.into_iter().chain(family.iter().map(|member| member.identity)) {
-        if let Some(handle) = Handle::open(identity)? {
-            handle.signal(Signal::SIGKILL)?;
-        }
-    }
+    let mut seen: Vec<Process> = Process::find(identity)?.into_iter().collect();
+    let frozen = protected().and_then(|protected| {
+        freeze(seen.clone(), until, || {
+            let family = Census::take(&protected, until)?.family(&first, &[identity.pid]);
+            seen.extend_from_slice(&family);
+            Ok(family)
+        })
+    });
+    // Whoever was stopped, also if there was no time to look at all.
+    let killed = kill_all(&seen)?;
     // Its number stays its own until then.
-    for _ in 0..100 {
-        if ended(identity.pid).is_some() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
+    bury(identity.pid);
+    let _ = wait_for_all(&killed, until.saturating_duration_since(Instant::now()));
+    frozen.map(drop)
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::mq;
-use crate::support::{Call, Host, set_mode, tree};
+use crate::support::{COPY_ETC, Call, Host, set_mode, tree};
 
 /// A host with the stand-in, the user mqm, and queue managers.
 struct Site(Host);
@@ -31,15 +31,11 @@ impl Site {
     fn new(managers: &[&str]) -> Self {
         let site = Self(Host::new());
         mq::install(&site.path("mq"));
-        for (file, line) in [
-            ("passwd", "mqm:x:2017:2017::/nonexistent:/usr/sbin/nologin"),
-            ("group", "mqm:x:2017:"),
-        ] {
-            let own = site.text(file);
-            site.sh(&format!(
-                "(grep -v ^mqm: /etc/{file}; echo {line}) >{own}; mount --bind {own} /etc/{file}"
-            ));
-        }
+        // Not mounts over the single files: they go when somebody adds a user to this machine.
+        site.sh(COPY_ETC);
+        site.sh(r"sed -i /^mqm:/d /etc/passwd /etc/group
+            echo mqm:x:2017:2017::/nonexistent:/usr/sbin/nologin >>/etc/passwd
+            echo mqm:x:2017: >>/etc/group");
         for name in managers {
             site.define(name);
         }
