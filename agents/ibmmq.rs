@@ -11,6 +11,7 @@ use crate::param::values::{
 };
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec};
+use crate::watch::Signs;
 
 params! {
     pub struct Params {
@@ -169,6 +170,12 @@ impl Agent for IbmMq {
         ],
         haresources: None,
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        self.manager().signs(cx)
+    }
 
     fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
         self.manager().monitor(cx)

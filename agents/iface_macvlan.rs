@@ -15,6 +15,7 @@ use crate::macvlan::{Found, Macvlan, refuse_ports};
 use crate::param::values::{InterfaceName, NewInterfaceName, UnicastMac};
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec};
+use crate::watch::{NetworkSigns, Signs};
 
 /// How long a device whose parent was set up just now may take to find its carrier.
 const CARRIER: Duration = Duration::from_secs(5);
@@ -141,6 +142,12 @@ impl Agent for IfaceMacvlan {
         ],
         haresources: None,
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, _: &Cx<'_>) -> Result<Signs> {
+        Ok(Signs { network: Some(NetworkSigns::default()), ..Signs::default() })
+    }
 
     fn validate(&self, cx: &Cx<'_>) -> Result<()> {
         let net = Net::open(cx.deadline)?;

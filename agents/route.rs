@@ -12,6 +12,7 @@ use crate::host::routing::{BOOT, ExactRoute, Identity, Kind};
 use crate::host::{namespace, table};
 use crate::param::values::{Destination, InterfaceName, TableName};
 use crate::spec::{ActionSpec, AgentSpec};
+use crate::watch::{NetworkSigns, Signs};
 
 /// How often a route that comes back is deleted again.
 const TRIES: u32 = 5;
@@ -224,6 +225,13 @@ impl Agent for Route {
         ],
         haresources: None,
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, _: &Cx<'_>) -> Result<Signs> {
+        let network = NetworkSigns { routes: true, ..NetworkSigns::default() };
+        Ok(Signs { network: Some(network), ..Signs::default() })
+    }
 
     fn check(&self, cx: &Cx<'_>) -> Result<()> {
         let own = &self.0;

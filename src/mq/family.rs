@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use super::QueueManager;
+use super::{Checks, QueueManager};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::pidfd::{kill_all, wait_for_all};
@@ -173,6 +173,17 @@ impl Family {
     /// Whether a listener of it lives.
     pub(super) fn has_listener(&self) -> bool {
         !self.named(LISTENER).is_empty()
+    }
+
+    /// Those without which it does not work.
+    pub(super) fn needed(&self, checks: &Checks) -> Vec<Identity> {
+        let names = [
+            (true, CONTROLLER),
+            (checks.command_server, COMMAND_SERVER),
+            (checks.listener, LISTENER),
+        ];
+        let names = names.into_iter().filter(|(needed, _)| *needed);
+        names.flat_map(|(_, name)| self.named(name)).map(|process| process.identity).collect()
     }
 
     fn named(&self, name: &str) -> Vec<&Process> {

@@ -28,6 +28,7 @@ use crate::error::Result;
 use crate::host::process;
 use crate::service::MARK;
 use crate::state::Lock;
+use crate::watch::Signs;
 
 /// A queue manager and how it is to be.
 #[derive(Clone, Debug)]
@@ -110,6 +111,16 @@ impl QueueManager {
         let product = product::Product::strictly(self, cx)?;
         product.require("dspmq")?;
         product.require("strmqm")
+    }
+
+    /// What announces that it may not work any more: the end of a process that monitor misses. Where none is known only a look
+    /// tells.
+    ///
+    /// # Errors
+    /// The processes of this host cannot be looked at.
+    pub fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        let processes = family::Family::of_running(self, cx)?.needed(&self.checks);
+        Ok(Signs { silent: processes.is_empty(), processes, ..Signs::default() })
     }
 
     fn label(&self, cx: &Cx<'_>) -> String {

@@ -34,15 +34,18 @@ impl Watched {
         let program = host.path("bin/crm_resource");
         fs::write(&program, format!("#!/bin/sh\necho \"$*\" >> {}\n", told.display())).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", host.path("bin").display());
-        let call = host
-            .vip()
-            .param("nic", "eth0")
-            .param("watch", "1")
+        let call = host.vip().param("nic", "eth0");
+        let mut watched = Self { host, call };
+        watched.call = watched.by_pacemaker(watched.call.clone());
+        watched
+    }
+
+    fn by_pacemaker(&self, call: Call) -> Call {
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.host.path("bin").display());
+        call.param("watch", "1")
             .param("crm_feature_set", "3.19.0")
             .param("CRM_meta_on_node", "node1")
-            .env("PATH", path);
-        Self { host, call }
+            .env("PATH", path)
     }
 
     /// What the cluster was told, one line for each time.
@@ -128,6 +131,27 @@ fn an_ipv6_address_that_is_deleted_is_told_at_once() {
     watched.call.run("start").code(0);
     watched.settled();
     watched.is_told_of("ip addr del 2001:db8::10/64 dev eth0");
+}
+
+/// Of the route, and of the macvlan interface, somebody else takes away.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn what_is_no_address_is_told_too() {
+    let route = "destination=198.51.100.0/24 gateway=192.0.2.254";
+    for (agent, params, fault) in [
+        ("Route", route, "ip route del 198.51.100.0/24"),
+        ("iface-macvlan", "device=eth0 name=macvlan7", "ip link del macvlan7"),
+    ] {
+        let mut watched = Watched::stopped();
+        let mut call = watched.host.agent(agent);
+        for (name, value) in params.split(' ').filter_map(|param| param.split_once('=')) {
+            call = call.param(name, value);
+        }
+        watched.call = watched.by_pacemaker(call);
+        watched.call.run("start").code(0);
+        watched.settled();
+        watched.is_told_of(fault);
+    }
 }
 
 #[test]

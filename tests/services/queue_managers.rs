@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::mq;
 use crate::support::{COPY_ETC, Call, Host, set_mode, tree};
+use crate::watching;
 
 /// A host with the stand-in, the user mqm, and queue managers.
 struct Site(Host);
@@ -110,6 +111,34 @@ fn a_queue_manager_starts_works_and_ends() {
     assert_eq!(site.calls("ended"), [""; 0]);
     let left = tree("/run/resource-agents");
     assert!(left.iter().all(|path| path.extension().is_some_and(|e| e == "lock")), "{left:?}");
+}
+
+/// In two looks the other processes are waited for, which end with the controller.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn the_end_of_its_controller_is_told() {
+    the_end_is_told_of("amqzxma0 -m QM1 ", watching::SOON + Duration::from_secs(4));
+}
+
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn the_end_of_its_command_server_is_told_at_once() {
+    the_end_is_told_of("amqpcsea QM1", watching::SOON);
+}
+
+#[track_caller]
+fn the_end_is_told_of(words: &str, soon: Duration) {
+    let site = Site::new(&["QM1"]);
+    let path = watching::stand_in(&site, "crm_resource");
+    let manager = site.manager("QM1").param("monitor_command_server", "true");
+    let manager = watching::pacemaker(manager, &path);
+    manager.run("start").code(0);
+    let pid = site.only_named(words);
+    let begin = Instant::now();
+    site.kill("KILL", pid);
+    watching::is_told(&site, begin, soon);
+    manager.run("stop").code(0);
+    assert_eq!(site.living(), []);
 }
 
 /// Stop asks in one way after the other, and ends what does not listen.
