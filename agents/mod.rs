@@ -6,6 +6,7 @@ mod anything;
 mod delay;
 mod dummy;
 mod ethmonitor;
+mod filesystem;
 mod iface_macvlan;
 mod ipaddr;
 mod ipaddr2;
@@ -28,6 +29,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<delay::Delay>(),
     Entry::of::<dummy::Dummy>(),
     Entry::of::<ethmonitor::EthMonitor>(),
+    Entry::of::<filesystem::Mounted>(),
     Entry::of::<iface_macvlan::IfaceMacvlan>(),
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),

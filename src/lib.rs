@@ -28,6 +28,7 @@ pub mod deadline;
 pub mod demo;
 pub mod environment;
 pub mod error;
+pub mod filesystem;
 pub mod hardware;
 pub mod haresources;
 pub mod host;

@@ -13,6 +13,7 @@ mod generate;
 mod install;
 mod launch;
 mod probe;
+mod unmount;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -76,6 +77,9 @@ enum Verb {
     /// Become the program that an agent starts (start runs this by itself)
     #[command(hide = true)]
     Launch,
+    /// Unmount one mount and wait for the kernel (stop runs this by itself)
+    #[command(hide = true)]
+    Unmount(unmount::Words),
     /// Run an agent
     #[command(external_subcommand)]
     Agent(Vec<OsString>),
@@ -93,6 +97,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     match Arguments::parse_from(words).verb {
         Verb::Agent(words) => agent::called_by_person(&words),
         Verb::Demo => demo::run(),
+        Verb::Unmount(words) => ExitCode::from(unmount::run(&words)),
         verb => finished(perform(verb)),
     }
 }
@@ -121,7 +126,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Launch => launch::run(),
         Verb::DemoPart(words) => demo::run_part(&words),
         Verb::Probe(words) => probe::run(&words),
-        Verb::Agent(_) | Verb::Demo => Ok(()),
+        Verb::Agent(_) | Verb::Demo | Verb::Unmount(_) => Ok(()),
     }
 }
 

@@ -33,6 +33,14 @@ pub fn leave_behind_with_log(
     command(words, stdin).env("HA_LOGTAG", log.tag()).spawn().map(Worker)
 }
 
+/// Starts this binary with other `words` for work that this action waits for, but perhaps not to its end.
+///
+/// # Errors
+/// There can be no new process.
+pub fn start(words: &[OsString], stdin: Stdio) -> io::Result<Worker> {
+    command(words, stdin).spawn().map(Worker)
+}
+
 fn command(words: &[OsString], stdin: Stdio) -> Command {
     // The inode that runs now, even if the file was replaced by an upgrade meanwhile.
     let mut command = Command::new("/proc/self/exe");
@@ -47,16 +55,29 @@ fn command(words: &[OsString], stdin: Stdio) -> Command {
 pub struct Worker(Child);
 
 impl Worker {
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Waits for its end, but not longer than `at_most`; whether it ended. It goes on otherwise.
     pub fn ended_within(&mut self, at_most: Duration) -> bool {
+        self.code_within(at_most).is_some()
+    }
+
+    /// The same; how it ended: its exit code, or nothing of that if it was killed.
+    pub fn code_within(&mut self, at_most: Duration) -> Option<Option<i32>> {
         let begin = Instant::now();
         let mut pause = Duration::from_micros(500);
         loop {
-            if !matches!(self.0.try_wait(), Ok(None)) {
-                return true;
+            match self.0.try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => return Some(status.code()),
+                Err(_) => return Some(None),
             }
             if begin.elapsed() >= at_most {
-                return false;
+                return None;
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(10));

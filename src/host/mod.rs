@@ -19,6 +19,7 @@ pub mod launch;
 pub mod launcher;
 pub mod link;
 pub mod macvlan;
+pub mod mount;
 pub mod names;
 pub mod namespace;
 pub mod ndisc;

@@ -62,6 +62,20 @@ pub fn run_under(
     ended(environment, name, arguments, input, deadline).map_err(|failed| failed.error)
 }
 
+/// The same for words that need not be text; what it wrote to stderr is in the error.
+///
+/// # Errors
+/// As for [`feed`].
+pub fn run_told(
+    environment: &Environment,
+    name: &str,
+    arguments: &[&OsStr],
+    lock: Option<&Lock>,
+    deadline: &Deadline,
+) -> Result<(), Unsuccessful> {
+    ended(environment, name, arguments, Input::LockTold(lock), deadline)
+}
+
 /// A program that did not do what it was started for.
 #[derive(Debug)]
 pub struct Unsuccessful {
@@ -98,16 +112,19 @@ enum Input<'a> {
     Bytes(&'a [u8]),
     /// A descriptor that a program gets without being told of it: an empty file to whoever reads it.
     Lock(&'a Lock),
+    /// The same, and its stderr is ours.
+    LockTold(Option<&'a Lock>),
 }
 
-fn ended(
+fn ended<Word: AsRef<OsStr>>(
     environment: &Environment,
     name: &str,
-    arguments: &[&str],
+    arguments: &[Word],
     input: Input<'_>,
     deadline: &Deadline,
 ) -> Result<(), Unsuccessful> {
-    let what = format!("{name} {}", arguments.join(" "));
+    let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
+    let what = format!("{name} {}", words.join(" "));
     if is_hidden(environment) {
         return Err(missing(name).into());
     }
@@ -145,14 +162,20 @@ fn is_hidden(environment: &Environment) -> bool {
 }
 
 /// Starts it; if it is fed, its stdin and its stderr are ours.
-fn spawn(name: &str, arguments: &[&str], input: Input<'_>) -> io::Result<Child> {
+fn spawn<Word: AsRef<OsStr>>(
+    name: &str,
+    arguments: &[Word],
+    input: Input<'_>,
+) -> io::Result<Child> {
     let (stdin, stderr) = match input {
         Input::Nothing => (Stdio::null(), Stdio::null()),
         Input::Bytes(_) => (Stdio::piped(), Stdio::piped()),
         Input::Lock(lock) => (lock.share()?.into(), Stdio::null()),
+        Input::LockTold(Some(lock)) => (lock.share()?.into(), Stdio::piped()),
+        Input::LockTold(None) => (Stdio::null(), Stdio::piped()),
     };
     Command::new(name)
-        .args(arguments.iter().map(OsStr::new))
+        .args(arguments)
         .stdin(stdin)
         .stdout(Stdio::null())
         .stderr(stderr)

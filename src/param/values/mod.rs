@@ -5,6 +5,7 @@
 mod cluster;
 mod ethernet;
 pub(crate) mod mail;
+mod mount;
 mod network;
 mod ports;
 mod process;
@@ -19,6 +20,9 @@ use super::{Kind, Value, quoted};
 pub use cluster::{AttributeName, DeviceName, Interval};
 pub use ethernet::{AddressList, ListedAddress, NewInterfaceName, UnicastMac};
 pub use mail::{Mailbox, Mailboxes, Relay};
+pub use mount::{
+    FilesystemType, ForceUnmount, Holders, MountOptions, MountPoint, MountSource, Signals,
+};
 pub use process::{
     AccountName, Directory, Limits, Program, Script, SignalName, Umask, Variables, Words,
 };

@@ -1,0 +1,171 @@
+//! What is known of the types of file systems.
+
+#![forbid(unsafe_code)]
+
+use crate::host::mount::Mount;
+
+/// Those that one mounts without a block device.
+const WITHOUT_DEVICE: &[&str] = &[
+    "nfs4",
+    "nfs",
+    "aznfs",
+    "efs",
+    "smbfs",
+    "cifs",
+    "smb3",
+    "none",
+    "glusterfs",
+    "ceph",
+    "tmpfs",
+    "ramfs",
+    "overlay",
+    "overlayfs",
+    "rozofs",
+    "zfs",
+    "cvfs",
+    "lustre",
+    "9p",
+    "virtiofs",
+    "proc",
+    "sysfs",
+    "hugetlbfs",
+    "bind",
+];
+
+/// Those that several nodes may mount at once.
+const SHARED: &[&str] = &[
+    "nfs4",
+    "nfs",
+    "aznfs",
+    "efs",
+    "smbfs",
+    "cifs",
+    "smb3",
+    "none",
+    "gfs2",
+    "glusterfs",
+    "ceph",
+    "ocfs2",
+    "cvfs",
+    "lustre",
+    "overlay",
+    "overlayfs",
+    "tmpfs",
+    "ramfs",
+    "9p",
+    "virtiofs",
+];
+
+/// Those that even a read-only mount writes to, when it replays the journal.
+const JOURNALLED: &[&str] = &["ext4", "ext4dev", "ext3", "reiserfs", "reiser4", "xfs", "jfs"];
+
+/// Those that need no check before a mount, or have no fsck.
+const UNCHECKED: &[&str] = &[
+    "ext4",
+    "ext4dev",
+    "ext3",
+    "reiserfs",
+    "reiser4",
+    "nss",
+    "xfs",
+    "jfs",
+    "vfat",
+    "fat",
+    "nfs4",
+    "nfs",
+    "aznfs",
+    "efs",
+    "cifs",
+    "smbfs",
+    "ocfs2",
+    "gfs2",
+    "none",
+    "lustre",
+    "glusterfs",
+    "ceph",
+    "tmpfs",
+    "overlay",
+    "overlayfs",
+    "rozofs",
+    "zfs",
+    "cvfs",
+];
+
+/// Those whose server may be gone, and which give up waiting for it when they are forced.
+const REMOTE: &[&str] = &["nfs4", "nfs", "aznfs", "efs", "cifs", "smbfs", "smb3", "ceph"];
+
+pub(super) fn has_no_device(kind: &str) -> bool {
+    WITHOUT_DEVICE.contains(&kind) || kind.starts_with("fuse.") || kind == "fuse"
+}
+
+pub(super) fn is_shared(kind: &str) -> bool {
+    SHARED.contains(&kind)
+}
+
+pub(super) fn is_journalled(kind: &str) -> bool {
+    JOURNALLED.contains(&kind)
+}
+
+pub(super) fn needs_no_check(kind: &str) -> bool {
+    UNCHECKED.contains(&kind) || has_no_device(kind)
+}
+
+pub(super) fn is_remote(kind: &str) -> bool {
+    REMOTE.contains(&kind)
+}
+
+/// What the kernel calls a type that is known by another name to people or to a helper.
+pub(super) fn in_kernel(kind: &str) -> &str {
+    match kind {
+        "aznfs" | "efs" => "nfs4",
+        "overlayfs" => "overlay",
+        "ext4dev" => "ext4",
+        "smbfs" => "cifs",
+        "glusterfs" => "fuse.glusterfs",
+        "rozofs" => "fuse.rozofs",
+        other => other,
+    }
+}
+
+/// Whether a mount may be what was asked for by that type.
+pub(super) fn is_same(kind: &str, mount: &Mount) -> bool {
+    let kind = in_kernel(kind);
+    let family = |members: &[&str]| {
+        members.contains(&kind) && members.iter().any(|member| mount.is_kind(member))
+    };
+    // The driver of ext4 mounts its elders too, and a helper of nfs agrees with the server about the version.
+    mount.is_kind(kind)
+        || family(&["ext2", "ext3", "ext4"])
+        || family(&["nfs", "nfs4"])
+        || family(&["cifs", "smb3"])
+        || (kind.starts_with("fuse") && mount.is_kind("fuse"))
+        || (kind.starts_with("fuse") && mount.is_kind("fuseblk"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(kind: &str) -> Mount {
+        Mount::parse(format!("1 1 0:9 / /x rw - {kind} s rw").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_type_has_several_names() {
+        for (asked, found) in [
+            ("ext4", "ext4"),
+            ("ext3", "ext4"),
+            ("nfs", "nfs4"),
+            ("efs", "nfs4"),
+            ("overlayfs", "overlay"),
+            ("fuse.sshfs", "fuse.sshfs"),
+            ("glusterfs", "fuse.glusterfs"),
+            ("smbfs", "cifs"),
+        ] {
+            assert!(is_same(asked, &mount(found)), "{asked} {found}");
+        }
+        for (asked, found) in [("ext4", "xfs"), ("tmpfs", "nfs"), ("nfs", "ext4")] {
+            assert!(!is_same(asked, &mount(found)), "{asked} {found}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A file system that is mounted here and nowhere else: what is ours in the kernel's table, and what is well.
+
+#![forbid(unsafe_code)]
+
+mod conflict;
+mod end;
+mod kind;
+mod monitor;
+mod record;
+mod start;
+mod stop;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::agent::Cx;
+use crate::error::{Error, Result};
+use crate::host::mount::device::{self, Source};
+use crate::host::mount::options::Bind;
+use crate::host::mount::{Device, Mount, Options, Table, health, loopdev, path};
+use crate::param::values::ForceUnmount;
+use crate::state::Lock;
+use record::Record;
+
+/// Whether a file system is checked before it is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Unless it has a journal or is none that fsck knows.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What stop does about processes that keep the mount busy.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// To whom it does anything.
+    pub force: ForceUnmount,
+    /// Whether it takes six seconds at most.
+    pub fast: bool,
+    /// Sent at first.
+    pub ask: Vec<Signal>,
+    /// Sent when half of the time is over.
+    pub kill: Vec<Signal>,
+    /// How long it is waited between two looks.
+    pub delay: Duration,
+}
+
+/// A file system, as it is configured.
+#[derive(Debug)]
+pub struct Filesystem<'a> {
+    /// The agent, for names of state files.
+    pub agent: &'static str,
+    /// What is mounted.
+    pub source: &'a Source,
+    /// Where, as it is configured.
+    pub directory: &'a Path,
+    /// Its type; none to find out.
+    pub kind: Option<&'a str>,
+    /// How.
+    pub options: &'a Options,
+    /// Whether it is checked before.
+    pub check: Check,
+    /// Whether clones of a file system that is made for one node are meant.
+    pub force_clones: bool,
+    /// Whether the device may be mounted elsewhere on this node.
+    pub shared_device: bool,
+    /// How it is unmounted.
+    pub ending: Ending,
+}
+
+/// What is at the mount point.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    table: Table,
+    /// The true path of the mount point.
+    point: PathBuf,
+    /// Those mounts there that are ours, each on the one before it.
+    ours: Vec<Mount>,
+    /// What else is on top there.
+    stranger: Option<Mount>,
+    record: Option<Record>,
+}
+
+impl Filesystem<'_> {
+    /// What a bind mount shows; none for a file system.
+    fn bind(&self) -> Option<Bind> {
+        let none = self.kind.is_none_or(|kind| kind == "none");
+        self.options.bind.filter(|_| none)
+    }
+
+    /// Whether the source is a block device, or a file that becomes one.
+    fn is_on_device(&self) -> bool {
+        self.bind().is_none()
+            && match self.source {
+                Source::Tagged(..) => true,
+                Source::Named(_) => !self.kind.is_some_and(kind::has_no_device),
+            }
+    }
+
+    fn named(&self) -> &Path {
+        match self.source {
+            Source::Named(name) | Source::Tagged(_, name) => Path::new(name),
+        }
+    }
+
+    fn lock(&self, look: &Path, cx: &Cx<'_>) -> Result<Option<Lock>> {
+        cx.state.lock(&record::name(self.agent, look), &cx.deadline)
+    }
+
+    /// The lock that a process has which unmounts: it is free unless one hangs.
+    fn gate(&self, point: &Path, cx: &Cx<'_>) -> Result<Option<Lock>> {
+        let soon = cx.deadline.at_most(cx.deadline.left() / 4);
+        let name = format!("{}-unmount", record::name(self.agent, point));
+        cx.state.lock(&name, &soon).map_err(|_| {
+            Error::Failed(format!(
+                "cannot unmount {}: an earlier unmount of it still hangs in the kernel; its device or server does not answer",
+                point.display()
+            ))
+        })
+    }
+
+    fn point(&self) -> Result<PathBuf> {
+        let point = path::resolve(self.directory, &Table::own()?)?;
+        if point == Path::new("/") {
+            let why = format!("{} leads to /, which is no resource", self.directory.display());
+            return Err(Error::Configured { name: "directory", why });
+        }
+        Ok(point)
+    }
+
+    /// Looks at the table; and again, before it is said that nothing is there.
+    fn look(&self, cx: &Cx<'_>) -> Result<Look> {
+        let first = self.look_once(cx)?;
+        if !first.ours.is_empty() {
+            return Ok(first);
+        }
+        self.look_once(cx)
+    }
+
+    fn look_once(&self, cx: &Cx<'_>) -> Result<Look> {
+        let point = self.point()?;
+        let table = Table::own()?;
+        let record = record::read(self.agent, &point, cx);
+        let mut places = table.at(&point);
+        let hidden = end::refuge(&point);
+        places.extend(table.at(&hidden));
+        let (ours, others): (Vec<&Mount>, Vec<&Mount>) =
+            places.into_iter().partition(|mount| self.is_ours(mount, &table, record.as_ref()));
+        let others: Vec<&Mount> = others.into_iter().filter(|mount| mount.point == point).collect();
+        Ok(Look {
+            ours: ours.into_iter().cloned().collect(),
+            stranger: others.last().map(|mount| (*mount).clone()),
+            table: table.clone(),
+            point,
+            record,
+        })
+    }
+
+    /// Whether this is the mount that is configured, by the number of its device and never by a text alone where there
+    /// is a device.
+    fn is_ours(&self, mount: &Mount, table: &Table, record: Option<&Record>) -> bool {
+        if record.is_some_and(|record| record.is_of(mount)) {
+            return true;
+        }
+        if self.bind().is_some() {
+            return self
+                .shown(table)
+                .is_none_or(|(device, root)| mount.device == device && mount.root == root);
+        }
+        if !self.is_on_device() {
+            return self.kind.is_none_or(|kind| kind::is_same(kind, mount));
+        }
+        if !self.kind.is_none_or(|kind| kind::is_same(kind, mount)) {
+            return false;
+        }
+        let Some(disk) = health::disk_of(mount) else {
+            // The number of a btrfs whose device is gone, or no file system with a device at all.
+            return mount.source == self.named().as_os_str();
+        };
+        match self.source.linked().as_deref().map(|path| (path, device::number(path))) {
+            Some((_, Some(number))) => number == disk || health::is_one_btrfs(number, disk),
+            Some((path, None)) if self.options.loop_device => {
+                loopdev::of_device(disk).is_some_and(|used| {
+                    used.offset == self.options.offset && is_file(path, &used.file, table)
+                })
+            }
+            Some((path, None)) => mount.source == path.as_os_str(),
+            // There is no link, so that nobody can tell which device it is.
+            None => true,
+        }
+    }
+
+    /// Which file system and which directory of it a bind mount has to show.
+    fn shown(&self, table: &Table) -> Option<(Device, PathBuf)> {
+        let source = path::resolve(self.named(), table).ok()?;
+        let covering = table.covering(&source)?;
+        let rest = source.strip_prefix(&covering.point).ok()?;
+        let root = if rest.as_os_str().is_empty() {
+            covering.root.clone()
+        } else {
+            covering.root.join(rest)
+        };
+        Some((covering.device, root))
+    }
+
+    fn expected(&self, record: Option<&Record>) -> health::Expected {
+        health::Expected {
+            writable: !self.options.read_only,
+            bind: self.bind().is_some(),
+            errors: record.and_then(|record| record.errors),
+        }
+    }
+}
+
+/// Whether a file that is configured is the one that a loop device has.
+fn is_file(configured: &Path, used: &Path, table: &Table) -> bool {
+    let configured = path::resolve(configured, table).unwrap_or_else(|_| configured.to_owned());
+    configured == used
+}
+
+impl Look {
+    /// The one of ours that is mounted last.
+    fn top(&self) -> Option<&Mount> {
+        self.ours.last()
+    }
+}

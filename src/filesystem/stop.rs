@@ -1,0 +1,100 @@
+//! stop: nothing of the file system is left, in no namespace.
+
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::end::{Meant, end};
+use super::{Filesystem, Look, record};
+use crate::agent::Cx;
+use crate::error::{Error, Result};
+use crate::host::mount::device::{self, Source};
+use crate::host::mount::{Device, Mount, Table, health, loopdev, path};
+
+/// How long the kernel may take to forget a file system after its last mount.
+const SETTLE: Duration = Duration::from_secs(1);
+
+impl Filesystem<'_> {
+    /// Unmounts it.
+    ///
+    /// # Errors
+    /// Something of it is left; the error says who holds it.
+    pub fn stop(&self, cx: &Cx<'_>) -> Result<()> {
+        let point = self.point()?;
+        let _one_at_a_time = self.lock(&point, cx)?;
+        let look = self.look(cx)?;
+        if let Some(meant) = self.meant(&look) {
+            let gate = self.gate(&point, cx)?;
+            end(self, &meant, gate.as_ref(), cx)?;
+            if let Some(mount) = look.top().filter(|_| meant.everywhere) {
+                self.settle(mount, cx)?;
+            }
+            cx.log.info(&format!("unmounted {}", point.display()));
+        }
+        record::remove(self.agent, &point, cx)
+    }
+
+    /// Unmounts what this start has just mounted.
+    pub(super) fn undo(&self, cx: &Cx<'_>) -> Result<()> {
+        let look = self.look(cx)?;
+        let Some(meant) = self.meant(&look) else { return Ok(()) };
+        let gate = self.gate(&look.point, cx)?;
+        end(self, &meant, gate.as_ref(), cx)?;
+        record::remove(self.agent, &look.point, cx)
+    }
+
+    fn meant(&self, look: &Look) -> Option<Meant> {
+        let on_device = self.is_on_device();
+        let in_all_namespaces = self.bind().is_none();
+        if let Some(mount) = look.top() {
+            return Some(Meant {
+                device: mount.device,
+                root: mount.root.clone(),
+                point: look.point.clone(),
+                everywhere: on_device,
+                in_all_namespaces,
+            });
+        }
+        // A stop that was killed half way may have left it in other namespaces. What is mounted of the device elsewhere in
+        // this one was there without us, and stays.
+        let record = look.record.as_ref()?;
+        let same = on_device && self.configured_device(&look.table) == Some(record.device);
+        (same && in_all_namespaces).then(|| Meant {
+            device: record.device,
+            root: PathBuf::from("/"),
+            point: look.point.clone(),
+            everywhere: false,
+            in_all_namespaces,
+        })
+    }
+
+    /// The number of the device that is configured.
+    pub(super) fn configured_device(&self, table: &Table) -> Option<Device> {
+        if !self.options.loop_device {
+            return self.source.linked().as_deref().and_then(device::number);
+        }
+        let Source::Named(name) = self.source else { return None };
+        let file = path::resolve(Path::new(name), table).ok()?;
+        let same = |used: &loopdev::Used| used.file == file && used.offset == self.options.offset;
+        loopdev::used().into_iter().find(same).map(|used| used.device)
+    }
+
+    /// A file system that was unmounted with `umount -l` lives on out of sight, and keeps its device.
+    fn settle(&self, mount: &Mount, cx: &Cx<'_>) -> Result<()> {
+        let begin = Instant::now();
+        let others =
+            |table: &Table| table.mounts().iter().any(|other| other.device == mount.device);
+        while health::is_alive(mount) == Some(true) && !others(&Table::own()?) {
+            if begin.elapsed() >= SETTLE.min(cx.deadline.left_with_reserve()) {
+                return Err(Error::Failed(format!(
+                    "{} is unmounted from {}, but the kernel still has it: it was unmounted lazily, or a namespace without a process shows it",
+                    self.source.described(),
+                    mount.point.display()
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! Requests to block devices and to the driver of loop devices (`loop(4)`), for which no crate has a safe call.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+
+/// Of `linux/fs.h`.
+const BLKFLSBUF: libc::c_ulong = 0x1261;
+/// Of `linux/loop.h`.
+const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
+const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
+const LO_FLAGS_READ_ONLY: u32 = 1;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+
+/// `struct loop_config` with its `struct loop_info64`, of `linux/loop.h`.
+#[repr(C)]
+struct Config {
+    file: u32,
+    block_size: u32,
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+    reserved: [u64; 8],
+}
+
+/// The number of a loop device that nobody uses at this moment.
+pub(super) fn free(control: &File) -> io::Result<u32> {
+    // SAFETY: the request takes no argument, and the descriptor is open as long as `control` is borrowed.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
+    Ok(Errno::result(number).map(i32::cast_unsigned)?)
+}
+
+/// Writes out what is cached of a device, and forgets it.
+pub(super) fn flush(device: &File) -> io::Result<()> {
+    // SAFETY: the request takes no argument, and the descriptor is open as long as `device` is borrowed.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), BLKFLSBUF as _, 0) };
+    Ok(Errno::result(done).map(drop)?)
+}
+
+/// Makes the device one of the file, until the last who has it open closes it.
+pub(super) fn configure(
+    device: &File,
+    file: &File,
+    read_only: bool,
+    offset: u64,
+    size_limit: u64,
+    name: &[u8],
+) -> io::Result<()> {
+    let mut file_name = [0; 64];
+    for (to, from) in file_name.iter_mut().take(63).zip(name) {
+        *to = *from;
+    }
+    let config = Config {
+        file: file.as_raw_fd().cast_unsigned(),
+        block_size: 0,
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset,
+        size_limit,
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags: LO_FLAGS_AUTOCLEAR | if read_only { LO_FLAGS_READ_ONLY } else { 0 },
+        file_name,
+        crypt_name: [0; 64],
+        encrypt_key: [0; 32],
+        init: [0; 2],
+        reserved: [0; 8],
+    };
+    // SAFETY: the kernel reads one `struct loop_config`, which `config` is in size and layout (asserted below), and
+    // keeps no pointer to it; both descriptors are open as long as their files are borrowed.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &raw const config) };
+    Ok(Errno::result(done).map(drop)?)
+}
+
+const _: () = assert!(size_of::<Config>() == 304);

@@ -1,0 +1,12 @@
+//! What `Filesystem` does to real file systems, each test in namespaces of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unused_self, reason = "what a host does, it does in its namespaces")]
+
+mod health;
+mod holders;
+mod kinds;
+mod namespaces;
+mod paths;
+mod refusals;
+mod support;

@@ -1,0 +1,90 @@
+//! What start refuses, with the reason and nothing left behind.
+
+use crate::support::Host;
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn the_kernels_own_words_are_in_the_reason() {
+    let host = Host::new();
+    let call = host.on_image("ext4").param("options", "loop,nosuchoption=1");
+    call.run("start").code(1).because(&["nosuchoption"]);
+    host.is_clean();
+    assert!(!host.path("mnt").exists(), "the directory that start made is gone");
+    host.sh("truncate -s 1M empty.img");
+    let call =
+        host.call(&host.text("empty.img"), host.path("a/b"), "ext4").param("options", "loop");
+    call.run("start").code(1).because(&["cannot mount", "/a/b"]);
+    host.is_clean();
+    assert!(!host.path("a").exists());
+}
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_busy_mount_point_and_a_busy_device() {
+    let host = Host::new();
+    let call = host.on_image("ext4");
+    host.sh("mkdir -p mnt/below; mount -t tmpfs t mnt");
+    call.run("start").code(1).because(&["is mounted at", "instead"]);
+    call.run("monitor").code(7);
+    call.clone().recurring().run("monitor").code(1).because(&["instead"]);
+    call.run("stop").code(0);
+    assert_eq!(host.mounts().len(), 1, "a stranger's mount stays");
+    host.sh("umount mnt; mount -t tmpfs t mnt/below");
+    call.run("start").code(2).because(&["mounted below"]);
+    host.sh("umount mnt/below; mkdir other; mount -o loop ext4.img other");
+    call.run("start").code(2).because(&["is mounted at", "other", "shared_device"]);
+    call.run("monitor").code(7);
+    call.run("stop").code(0);
+    assert_eq!(host.mounts().len(), 1, "another's mount of the same device stays");
+    host.sh("umount other");
+    host.is_clean();
+}
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn whoever_would_mount_it_too() {
+    let host = Host::new();
+    let point = host.text("mnt");
+    host.sh(&format!("cp /etc/fstab fstab; echo '/dev/x {point} ext4 defaults 0 0' >>fstab; mount --bind fstab /etc/fstab"));
+    let call = host.call("tmpfs", &point, "tmpfs");
+    call.run("start").code(2).because(&["/etc/fstab", "noauto"]);
+    call.clone().env("OCF_CHECK_LEVEL", "10").run("validate-all").code(2).because(&["noauto"]);
+    host.sh("sed -i s/defaults/noauto/ fstab; umount /etc/fstab; mount --bind fstab /etc/fstab");
+    call.run("start").code(0);
+    call.run("stop").code(0);
+    host.sh("umount /etc/fstab");
+    host.is_clean();
+}
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn what_is_missing_or_wrong_everywhere() {
+    let host = Host::new();
+    let point = host.path("mnt");
+    let call = host.call("/dev/nosuch", &point, "ext4").within(4);
+    call.run("start").code(5).because(&["there is no device /dev/nosuch"]);
+    call.run("monitor").code(7);
+    call.run("stop").code(0);
+    let call = host.call("x", &point, "nosuchtype");
+    call.run("start").code(5);
+    call.run("monitor").code(7);
+    call.run("stop").code(0);
+    for (name, value) in [
+        ("directory", "/"),
+        ("directory", "relative"),
+        ("options", "remount,ro"),
+        ("force_unmount", "perhaps"),
+        ("term_signals", "SIGNOTHING"),
+        ("run_fsck", "maybe"),
+        ("fstype", "../../bin/sh"),
+    ] {
+        let call = host.call("tmpfs", &point, "tmpfs").param(name, value);
+        call.run("start").code(6).because(&[name]);
+        call.run("monitor").code(7);
+        call.run("stop").code(0);
+    }
+    let clone = host.on_image("ext4").param("CRM_meta_clone_max", "2");
+    clone.run("start").code(6).because(&["several nodes"]);
+    clone.param("force_clones", "true").run("start").code(0);
+    host.sh("umount mnt");
+}
