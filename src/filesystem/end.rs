@@ -102,7 +102,8 @@ impl<'a> Ladder<'a> {
         gate: Option<&'a Lock>,
         cx: &'a Cx<'a>,
     ) -> Self {
-        let left = cx.deadline.left();
+        // The last attempt, and the words about it, need time too.
+        let left = cx.deadline.left().mul_f32(0.9);
         let budget = if filesystem.ending.fast { left.min(FAST) } else { left };
         let begin = Instant::now();
         Self { filesystem, meant, gate, cx, begin, budget, relocated: false, told: false }
@@ -139,8 +140,8 @@ impl<'a> Ladder<'a> {
         for mount in table.mounts().iter().filter(|mount| self.meant.includes(mount)) {
             let on_it = table.below(mount);
             let over =
-                on_it.iter().find(|over| over.point == mount.point && over.root != mount.root);
-            if let Some(over) = over.filter(|over| over.device != mount.device) {
+                on_it.iter().find(|over| over.point == mount.point && over.device != mount.device);
+            if let Some(over) = over {
                 return Err(Error::Failed(format!(
                     "cannot unmount {}: {} is mounted over it; unmount that first",
                     mount.point.display(),

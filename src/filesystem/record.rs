@@ -18,6 +18,8 @@ pub(crate) struct Record {
     pub id: u32,
     /// The number of its file system.
     pub device: Device,
+    /// Which directory of that, hashed: a path may be any bytes.
+    root: u64,
     /// Type of the file system, as the kernel calls it.
     pub kind: String,
     /// How many errors it had counted by then.
@@ -28,17 +30,20 @@ impl Record {
     /// What there is to remember of a mount.
     pub(crate) fn of(mount: &Mount, errors: Option<u64>) -> Self {
         let kind = mount.kind.to_string_lossy().into_owned();
-        Self { id: mount.id, device: mount.device, kind, errors }
+        Self { id: mount.id, device: mount.device, root: hash(&mount.root), kind, errors }
     }
 
-    /// Whether that is the mount. The number alone may have been used again.
+    /// Whether that is the mount. The number alone is used again for the next one.
     pub(crate) fn is_of(&self, mount: &Mount) -> bool {
-        self.id == mount.id && self.device == mount.device && mount.kind == *self.kind
+        self.id == mount.id
+            && self.device == mount.device
+            && self.root == hash(&mount.root)
+            && mount.kind == *self.kind
     }
 
     fn text(&self) -> String {
         let errors = self.errors.map_or("-".to_owned(), |errors| errors.to_string());
-        format!("{} {} {} {errors}\n", self.id, self.device, self.kind)
+        format!("{} {} {:016x} {} {errors}\n", self.id, self.device, self.root, self.kind)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -46,6 +51,7 @@ impl Record {
         Some(Self {
             id: words.next()?.parse().ok()?,
             device: Device::parse(words.next()?)?,
+            root: u64::from_str_radix(words.next()?, 16).ok()?,
             kind: words.next()?.to_owned(),
             errors: match words.next()? {
                 "-" => None,
@@ -58,11 +64,15 @@ impl Record {
 /// The name of the file: of the mount point, whatever the resource is called, in this namespace.
 pub(super) fn name(agent: &str, point: &Path) -> String {
     let namespace = std::fs::metadata("/proc/thread-self/ns/mnt").map_or(0, |about| about.ino());
-    let mut hasher = DefaultHasher::new();
-    point.hash(&mut hasher);
     let last = point.file_name().unwrap_or_default().to_string_lossy();
     let last: String = last.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
-    format!("{agent}-{namespace}-{:016x}-{last}", hasher.finish())
+    format!("{agent}-{namespace}-{:016x}-{last}", hash(point))
+}
+
+fn hash(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn file(agent: &str, point: &Path, cx: &Cx<'_>) -> StateFile {
@@ -135,8 +145,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(id: u32, major: u64, minor: u64, errors: Option<u64>) {
-            let record = Record { id, device: Device { major, minor }, kind: "ext4".into(), errors };
+        fn what_is_written_is_read(id: u32, major: u64, minor: u64, root: u64, errors: Option<u64>) {
+            let record = Record { id, device: Device { major, minor }, root, kind: "ext4".into(), errors };
             prop_assert_eq!(Record::parse(&record.text()), Some(record));
         }
 

@@ -1,6 +1,6 @@
 //! Who keeps a mount busy, and what becomes of them.
 
-use crate::support::{Call, Host, await_that};
+use crate::support::{Call, Host, await_that, each};
 
 fn started(host: &Host) -> Call {
     let call = host.on_image("ext4");
@@ -16,7 +16,7 @@ const USES: [(&str, &str); 5] = [
     ("executes", "mnt/program 60 & touch ready; wait"),
     (
         "has mapped",
-        "exec /usr/bin/python3 -c 'import mmap,os,time\nf=os.open(\"mnt/file\",os.O_RDONLY)\nm=mmap.mmap(f,1,prot=mmap.PROT_READ)\nos.close(f)\nopen(\"ready\",\"w\")\ntime.sleep(60)'",
+        "exec /usr/bin/python3 -c 'import ctypes,os,time\nf=os.open(\"mnt/file\",os.O_RDONLY)\nctypes.CDLL(None).mmap(None,4096,1,2,f,0)\nos.close(f)\nopen(\"ready\",\"w\")\ntime.sleep(60)'",
     ),
     (
         "has its root at",
@@ -27,7 +27,7 @@ const USES: [(&str, &str); 5] = [
 #[test]
 #[ignore = "needs root: tests/run mounts"]
 fn whoever_uses_it_in_whatever_way_is_ended() {
-    for (how, commands) in USES {
+    each(USES, |(how, commands)| {
         let host = Host::new();
         let call = started(&host);
         let mut user = host.leave(commands);
@@ -38,7 +38,7 @@ fn whoever_uses_it_in_whatever_way_is_ended() {
         call.run("stop").code(0);
         user.ended();
         host.is_clean();
-    }
+    });
 }
 
 #[test]
@@ -83,6 +83,7 @@ fn strangers_live() {
     call.run("stop").code(0);
     user.ended();
     assert!(strangers.iter_mut().all(crate::support::Left::lives), "{}", host.log());
+    drop(strangers);
     host.sh("umount elsewhere");
     host.is_clean();
 }
@@ -105,7 +106,12 @@ fn who_called_the_agent_is_never_ended() {
     let host = Host::new();
     let call = started(&host).within(3);
     let outcome = call.run_behind(
-        &["sh", "-c", "cd mnt; \"$@\"; code=$?; echo lives >&2; exit $code", "sh"],
+        &[
+            "sh",
+            "-c",
+            "cd \"$OCF_RESKEY_directory\"; \"$@\"; code=$?; echo lives >&2; exit $code",
+            "sh",
+        ],
         "stop",
     );
     assert!(outcome.stderr.contains("lives"), "{}", outcome.stderr);

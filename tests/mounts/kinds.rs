@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Call, Host};
+use crate::support::{Call, Host, each};
 
 /// start, monitor and stop, each twice; and what a program sees.
 #[track_caller]
@@ -29,7 +29,7 @@ fn lives(host: &Host, call: &Call, kind: &str) {
 #[test]
 #[ignore = "needs root: tests/run mounts"]
 fn images_of_ext4_xfs_and_btrfs() {
-    for kind in ["ext4", "xfs", "btrfs"] {
+    each(["ext4", "xfs", "btrfs"], |kind| {
         let host = Host::new();
         let call = host.on_image(kind);
         lives(&host, &call, kind);
@@ -40,7 +40,7 @@ fn images_of_ext4_xfs_and_btrfs() {
         host.sh("test content = $(cat mnt/file)");
         call.run("stop").code(0);
         host.is_clean();
-    }
+    });
 }
 
 #[test]

@@ -30,7 +30,12 @@ impl Host {
         unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).expect("namespaces of our own");
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private mounts");
-        let first = Command::new("sleep").arg("infinity").spawn().expect("a process 1");
+        let first = Command::new("sleep")
+            .arg("infinity")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a process 1");
         let none = MsFlags::empty();
         mount(Some("tmpfs"), "/run", Some("tmpfs"), none, None::<&str>).expect("a /run of our own");
         // Only who is in the namespace can mount its /proc, and this thread is not.
@@ -167,14 +172,24 @@ impl Host {
 impl Drop for Host {
     /// With process 1 all others end, and with the last of them the mounts.
     fn drop(&mut self) {
+        // Where process 1 has ended nothing can be started any more.
+        let mounts = self.mounts();
         let _ = self.first.kill();
         // Its end waits for children of this test too, which nobody waits for after a panic.
         let _ = self.first.try_wait();
-        let directory = self.directory.path().to_owned();
-        for (point, ..) in self.mounts().into_iter().rev() {
+        for (point, ..) in mounts.into_iter().rev() {
             let _ = nix::mount::umount2(point.as_os_str(), nix::mount::MntFlags::MNT_DETACH);
         }
-        let _ = directory;
+    }
+}
+
+/// Does something for each case, in a thread and with it on a host of its own.
+pub fn each<Case: Send>(cases: impl IntoIterator<Item = Case>, test: impl Fn(Case) + Sync) {
+    for case in cases {
+        let ended = std::thread::scope(|scope| scope.spawn(|| test(case)).join());
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic);
+        }
     }
 }
 

@@ -241,7 +241,8 @@ impl Table {
     /// What was mounted over it, so that its path leads elsewhere.
     #[must_use]
     pub fn hidden_by(&self, mount: &Mount) -> Option<&Mount> {
-        let over = |child: &&Mount| child.parent == mount.id && child.point == mount.point;
+        let is_child = |child: &Mount, of: &Mount| child.parent == of.id && child.id != of.id;
+        let over = |child: &&Mount| is_child(child, mount) && child.point == mount.point;
         if let Some(child) = self.mounts.iter().find(over) {
             return Some(child);
         }
@@ -252,7 +253,7 @@ impl Table {
                 return None;
             }
             let hides = |child: &&Mount| {
-                child.parent == parent.id
+                is_child(child, parent)
                     && child.id != current.id
                     && current.point.starts_with(&child.point)
                     // Of two on one directory of one mount, which propagation can make, the later one is seen.

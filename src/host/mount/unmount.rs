@@ -88,7 +88,7 @@ pub fn in_helper(
         None => std::process::Stdio::null(),
     };
     let mut helper = detached::start(&words(doomed, manner), stdin).doing(what)?;
-    let left = deadline.left();
+    let left = deadline.left_with_reserve();
     let Some(code) = helper.code_within(left) else {
         return Err(Error::Failed(format!(
             "cannot {}: the kernel has not finished it for {:.1} s, process {} waits for it; the device or server does not answer",
