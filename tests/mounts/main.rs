@@ -5,6 +5,7 @@
 
 mod health;
 mod holders;
+mod killed;
 mod kinds;
 mod namespaces;
 mod paths;
