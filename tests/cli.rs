@@ -213,6 +213,8 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
             .contains(&(agent, name))
         || ["command", "cmdline_options", "monitor_hook", "check_command"].contains(&name)
         || (agent, name) == ("Dummy", "fake")
+        // What a file system takes for its device and its options, it alone knows.
+        || (agent == "Filesystem" && ["device", "options"].contains(&name))
 }
 
 fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
@@ -226,6 +228,7 @@ fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
             "action" => "block",
             "mac" => "02:00:00:00:00:01",
             "binfile" => "/no/such/program",
+            "directory" => "/no/such/directory",
             _ => "192.0.2.10",
         };
         call.env(format!("OCF_RESKEY_{}", param.name), value);
