@@ -181,19 +181,21 @@ impl<'a> Ladder<'a> {
 
     /// Looks who uses them, and does about it what is allowed.
     fn clear(&mut self, busy: &[Target]) -> Result<()> {
+        let signalled = self.filesystem.ending.force.holders == Policy::Signalled;
+        let patience = if signalled { self.budget } else { PATIENCE.min(self.budget / 4) };
+        let is_over = self.begin.elapsed() >= patience;
+        if !signalled && !is_over {
+            std::thread::sleep(PAUSE);
+            return Ok(());
+        }
         let mut sought = Sought::default();
         for target in busy {
             sought.add(&target.mount, &target.table);
         }
-        let holders = Holders::look(&sought, &self.cx.deadline, self.left().max(PAUSE))?;
-        let signalled = self.filesystem.ending.force.holders == Policy::Signalled;
-        let patience = if signalled { self.budget } else { PATIENCE.min(self.budget / 4) };
-        if self.begin.elapsed() >= patience {
+        let at_most = self.left().max(Duration::from_millis(500));
+        let holders = Holders::look(&sought, &self.cx.deadline, at_most)?;
+        if is_over {
             return Err(held(busy, &holders, self.filesystem.ending.force.holders));
-        }
-        if !signalled {
-            std::thread::sleep(PAUSE);
-            return Ok(());
         }
         if self.is_late() {
             self.relocate();

@@ -48,6 +48,9 @@ const PROTECTED: &[&str] = &[
     "systemd",
 ];
 
+/// As many bytes of a reason are for the processes.
+const MOST_LISTED: usize = 70;
+
 /// A process that uses the mount.
 #[derive(Clone, Debug)]
 pub struct Holder {
@@ -103,9 +106,18 @@ impl Holders {
     /// Some of them in words, for an exit reason.
     #[must_use]
     pub fn listed(&self) -> String {
-        let mut words: Vec<String> = self.found.iter().take(3).map(ToString::to_string).collect();
-        if self.found.len() > 3 {
-            words.push(format!("{} more", self.found.len() - 3));
+        let mut words: Vec<String> = Vec::new();
+        for holder in &self.found {
+            let next = holder.to_string();
+            let length: usize = words.iter().map(String::len).sum();
+            // The reason has to have room for what mends it.
+            if !words.is_empty() && length + next.len() > MOST_LISTED {
+                break;
+            }
+            words.push(next);
+        }
+        if words.len() < self.found.len() {
+            words.push(format!("{} more", self.found.len() - words.len()));
         }
         if let Some(pid) = self.silent.first() {
             words.push(format!("process {pid} could not be looked at in time"));

@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use rustix::fs::readlinkat;
+
 use super::attach::mount_id;
 use super::table::decoded;
 use super::{Mount, Table};
@@ -151,7 +153,10 @@ pub fn of_process(pid: i32, sought: &Sought) -> Option<Finding> {
     let own = || link(&process.join("exe"), sought).map(|file| (Use::Program, file));
     let of_threads = || {
         let tasks = process.join("task");
-        numbers(&tasks).into_iter().find_map(|tid| of_thread(&tasks.join(tid.to_string()), sought))
+        let path = |tid: i32| {
+            if tid == pid { process.clone() } else { tasks.join(tid.to_string()) }
+        };
+        numbers(&tasks).into_iter().find_map(|tid| of_thread(&path(tid), sought))
     };
     own().or_else(of_threads).or_else(|| mapping(&process, sought)).map(found)
 }
@@ -163,13 +168,28 @@ fn of_thread(task: &Path, sought: &Sought) -> Option<(Use, PathBuf)> {
     if let Some(file) = link(&task.join("root"), sought) {
         return Some((Use::Root, file));
     }
-    let open = numbers(&task.join("fd"));
-    open.into_iter().find_map(|number| {
-        let file = fs::read_link(task.join(format!("fd/{number}"))).ok()?;
+    open_file(task, sought).map(|file| (Use::OpenFile, file))
+}
+
+fn open_file(task: &Path, sought: &Sought) -> Option<PathBuf> {
+    let place = task.join("fd");
+    // Names are looked up from here: the way through /proc costs more than the answer.
+    let directory = File::open(&place).ok()?;
+    let mut buffer = Vec::with_capacity(256);
+    numbers(&place).into_iter().find_map(|number| {
+        let name = number.to_string();
+        let target = readlinkat(&directory, name.as_str(), std::mem::take(&mut buffer)).ok()?;
+        let target = target.into_bytes();
+        // No file at all, such as a socket.
+        if target.first() != Some(&b'/') {
+            buffer = target;
+            return None;
+        }
+        let file = PathBuf::from(OsString::from_vec(target));
         sought.candidates(&file).next()?;
         let info = fs::read_to_string(task.join(format!("fdinfo/{number}"))).ok()?;
         let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok();
-        sought.has(id).then_some((Use::OpenFile, file))
+        sought.has(id).then_some(file)
     })
 }
 
