@@ -11,7 +11,7 @@
 //!
 //! What is more than a verb, and what several agents share, stands between: [`vip`] (a virtual address), [`hardware`] and
 //! [`macvlan`] (a hardware address that moves), [`source`] (the source address of routes), [`blocking`] and [`connections`]
-//! (shut ports, and connections that notice a takeover), [`reach`] (what can be reached), [`mail`] (a notice to people).
+//! (shut ports, and connections that notice a takeover), [`reach`] (what can be reached), [`mail`] (a notice to people), [`filesystem`] (a mounted file system).
 //!
 //! The kernel is the truth: what an agent reports, it looked up; what stop says is gone, it looked for. Files hold
 //! only what is needed to undo ([`state`]).
