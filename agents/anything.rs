@@ -103,9 +103,11 @@ impl Anything {
                 readiness: Readiness::Alive,
                 settle: Duration::from_millis(500),
                 adopt: false,
+                configured: None,
             }))),
             pidfile: Some(PidFile { path: self.pidfile(cx), written: true }),
             stop_signal: STOP_SIGNAL,
+            gently: None,
             stop_timeout: params.stop_timeout.map(Seconds::get),
             probes: Vec::new(),
             check: check.map(|words| Check {
@@ -175,6 +177,6 @@ impl Agent for Anything {
 
     fn validate(&self, cx: &Cx<'_>) -> Result<()> {
         self.advise(cx);
-        self.service(cx).validate()
+        self.service(cx).validate(cx)
     }
 }

@@ -3,10 +3,12 @@
 #![forbid(unsafe_code)]
 
 mod anything;
+mod apache;
 mod delay;
 mod dummy;
 mod ethmonitor;
 mod filesystem;
+mod ibmmq;
 mod iface_macvlan;
 mod ipaddr;
 mod ipaddr2;
@@ -14,6 +16,7 @@ mod ipsrcaddr;
 mod ipv6addr;
 mod macaddr;
 mod mailto;
+mod nginx;
 mod ping;
 mod portblock;
 mod route;
@@ -26,10 +29,12 @@ use crate::agent::Entry;
 /// All agents, by name.
 pub const ALL: &[Entry] = &[
     Entry::of::<anything::Anything>(),
+    Entry::of::<apache::Apache>(),
     Entry::of::<delay::Delay>(),
     Entry::of::<dummy::Dummy>(),
     Entry::of::<ethmonitor::EthMonitor>(),
     Entry::of::<filesystem::Mounted>(),
+    Entry::of::<ibmmq::IbmMq>(),
     Entry::of::<iface_macvlan::IfaceMacvlan>(),
     Entry::of::<ipaddr::IpAddr>(),
     Entry::of::<ipaddr2::IpAddr2>(),
@@ -37,6 +42,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<ipv6addr::Ipv6Addr>(),
     Entry::of::<macaddr::MacAddr>(),
     Entry::of::<mailto::MailTo>(),
+    Entry::of::<nginx::Nginx>(),
     Entry::of::<ping::Ping>(),
     Entry::of::<portblock::PortBlock>(),
     Entry::of::<route::Route>(),

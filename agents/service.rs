@@ -9,12 +9,12 @@ use crate::agent::{Agent, Cx, Status};
 use crate::choice;
 use crate::error::{Error, Result};
 use crate::param::values::{
-    AbsolutePath, AccountName, Directory, Limits, Script, Seconds, SignalName, Umask, Variables,
-    Words,
+    AbsolutePath, AccountName, Directory, Limits, Script, Seconds, SignalName, Umask, UnitName,
+    Variables, Words,
 };
 use crate::params;
 use crate::probe::{Url, Urls};
-use crate::service::{self, Check, Command, Kind, PidFile, Place, Readiness, Service};
+use crate::service::{self, Check, Command, Kind, PidFile, Place, Readiness, Service, Unit};
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
 
 choice! {
@@ -31,17 +31,26 @@ choice! {
 
 params! {
     pub struct Params {
+        /// systemd unit
+        ///
+        /// A service, or a socket, mount, timer or path, by its name: `nginx`, `postgresql@15-main.service`. Give exactly
+        /// one of this, `script` and `command`. systemd starts and stops it; while the cluster runs it, a drop-in file
+        /// below `/run/systemd/system` sets `Restart=no`, so that the cluster hears of a crash, and has systemd stop the
+        /// unit after the cluster manager when the node goes down. The unit should not be enabled at boot.
+        unit: Option<UnitName> { unique_group: Some("unit") },
+
         /// Init script
         ///
-        /// An LSB init script: its name in `/etc/init.d`, or an absolute path. Give either this or `command`. Start and
-        /// stop run it with those words; its status is believed only as far as its processes agree.
+        /// An LSB init script: its name in `/etc/init.d`, or an absolute path. Give exactly one of this, `unit` and
+        /// `command`. Start and stop run it with those words; its status is believed only as far as its processes agree.
+        /// Where systemd made a unit of it, or where it hands itself over to a unit of its name, that unit is the resource.
         script: Option<Script> { unique_group: Some("script") },
 
         /// Program with its arguments
         ///
         /// A program that keeps running, in the foreground or as a daemon, and its arguments. Split into words as a
         /// shell does, with quotes and backslashes understood; but no shell reads them and nothing is expanded. Give
-        /// either this or `script`.
+        /// exactly one of this, `unit` and `script`.
         command: Option<Words>,
 
         /// User of a command
@@ -100,11 +109,12 @@ params! {
         /// `NOTIFY_SOCKET` names, as services of systemd's type notify do.
         ready: Ready = "alive",
 
-        /// Seconds that a command has to stay alive
+        /// Seconds that a command or a unit has to stay alive
         ///
-        /// A command that ends earlier has failed to start, and each start lasts at least so long. With `ready=answer` or
+        /// One that ends earlier has failed to start, and each start lasts at least so long. With `ready=answer` or
         /// `ready=notify` nothing is waited for but that, unless `check` is answered before the command is started:
-        /// then its answers come from somebody else.
+        /// then its answers come from somebody else. A unit is watched for so long if systemd calls it active before it
+        /// can say so itself, as with the types simple, exec, idle and forking.
         settle: Seconds = "1",
 
         /// Signal that asks it to end
@@ -154,12 +164,16 @@ impl AnyService {
     /// What is run, if exactly one thing is.
     fn kind(&self) -> Option<Kind> {
         let command = self.0.command.as_ref().filter(|words| !words.as_slice().is_empty());
-        match (command, &self.0.script) {
-            (Some(words), None) => Some(Kind::Command(Box::new(self.command(words)))),
-            (None, Some(script)) => Some(Kind::Script(service::Script {
+        match (&self.0.unit, &self.0.script, command) {
+            (Some(unit), None, None) => Some(Kind::Unit(Unit {
+                name: unit.as_str().to_owned(),
+                settle: self.0.settle.get(),
+            })),
+            (None, Some(script), None) => Some(Kind::Script(service::Script {
                 path: script.as_path().to_owned(),
                 environment: self.environment(),
             })),
+            (None, None, Some(words)) => Some(Kind::Command(Box::new(self.command(words)))),
             _ => None,
         }
     }
@@ -186,6 +200,7 @@ impl AnyService {
             },
             settle: params.settle.get(),
             adopt: true,
+            configured: None,
         }
     }
 
@@ -211,6 +226,7 @@ impl AnyService {
             kind: self.kind(),
             pidfile: path(params.pidfile.as_ref()).map(|path| PidFile { path, written: false }),
             stop_signal: params.stop_signal.get(),
+            gently: None,
             stop_timeout: params.stop_timeout.map(Seconds::get),
             probes: params.check.as_ref().map_or_else(Vec::new, |urls| urls.as_slice().to_vec()),
             check: check.map(|words| Check {
@@ -232,11 +248,12 @@ impl Agent for AnyService {
 
     const SPEC: AgentSpec = AgentSpec {
         name: "service",
-        short: "Any daemon: an init script or a command",
+        short: "Any daemon: a systemd unit, an init script or a command",
         long: "Starts a daemon, waits until it is up, watches its processes and ends all of them.\n\n\
                Monitor looks at the main process: one that is stopped, hangs in the kernel or executes another program \
                has failed, and so has one that is dead while its parts live. At level 10 an init script's status has to \
-               agree; at level 20 `check_command` is run. With `check`, every monitor asks the service itself, so that \
+               agree; at level 20 `check_command` is run. Of a unit systemd is asked as well, and its control group has to \
+               be empty before it counts as stopped. With `check`, every monitor asks the service itself, so that \
                one that accepts connections and does not answer has failed. A daemon that already runs is taken over if it is provably \
                the one that is configured: the same program with the same arguments as the same user.\n\n\
                Stop asks the service to end, and kills all that is left of it when time is over. It succeeds only when \
@@ -250,7 +267,11 @@ impl Agent for AnyService {
             ActionSpec::new(Action::ValidateAll, 10),
             ActionSpec::new(Action::MetaData, 5),
         ],
-        haresources: Some(Haresources { arguments: &["script"], required: 1, fixed: &[] }),
+        haresources: Some(Haresources {
+            arguments: &["script|unit.service"],
+            required: 1,
+            fixed: &[],
+        }),
     };
 
     fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
@@ -275,16 +296,19 @@ impl Agent for AnyService {
         if self.kind().is_some() {
             return Ok(());
         }
-        let why = match (&self.0.command, &self.0.script) {
-            (Some(_), Some(_)) => "is given together with script; give one of them",
-            (Some(_), None) => "has no words; name a program",
-            _ => "is not given, and script neither; give one of them",
+        let (unit, script) = (self.0.unit.is_some(), self.0.script.is_some());
+        let (name, why) = match (unit, script, self.0.command.is_some()) {
+            (true, true, _) => ("unit", "is given together with script; give one of them"),
+            (true, _, true) => ("unit", "is given together with command; give one of them"),
+            (_, true, true) => ("command", "is given together with script; give one of them"),
+            (false, false, true) => ("command", "has no words; name a program"),
+            _ => ("unit", "is not given, and neither are script and command; give one of them"),
         };
-        Err(Error::Configured { name: "command", why: why.to_owned() })
+        Err(Error::Configured { name, why: why.to_owned() })
     }
 
     fn validate(&self, cx: &Cx<'_>) -> Result<()> {
         self.advise(cx);
-        self.service().validate()
+        self.service().validate(cx)
     }
 }

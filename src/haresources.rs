@@ -48,13 +48,15 @@ pub fn apply(
     Ok(())
 }
 
-/// `nic|broadcast`: an interface, or a broadcast address if it starts with a digit.
+/// `nic|broadcast`: an interface, or a broadcast address if it starts with a digit. `script|unit.service`: a script, or
+/// a unit if it ends in `.service`.
 fn variable(alternatives: &str, value: &[u8]) -> String {
-    let name = match alternatives.split_once('|') {
-        Some((_, digits)) if value.first().is_some_and(u8::is_ascii_digit) => digits,
-        Some((word, _)) => word,
-        None => alternatives,
+    let (word, other) = alternatives.split_once('|').unwrap_or((alternatives, ""));
+    let (other, is_meant) = match other.find('.') {
+        Some(at) => (&other[..at], value.ends_with(&other.as_bytes()[at..])),
+        None => (other, value.first().is_some_and(u8::is_ascii_digit)),
     };
+    let name = if is_meant && !other.is_empty() { other } else { word };
     format!("OCF_RESKEY_{name}")
 }
 
@@ -158,6 +160,18 @@ mod tests {
         let both = ip(&[card, "192.0.2.10/24,2001:db8", "10/64"]);
         assert_eq!(both.as_deref(), Some("192.0.2.10/24,2001:db8::10/64"));
         assert_eq!(line("X", &IDENTITY), "X::nic/mac[::ip]");
+    }
+
+    #[test]
+    fn an_ending_can_tell_what_an_argument_is() {
+        const DAEMON: Haresources =
+            Haresources { arguments: &["script|unit.service"], required: 1, fixed: &[] };
+        for (argument, name) in [("x", "script"), ("x.service", "unit"), ("1x", "script")] {
+            let set = applied_to(&DAEMON, &[argument]).unwrap();
+            let found = set.iter().find(|(_, value)| value == argument).unwrap();
+            assert_eq!(found.0, format!("OCF_RESKEY_{name}"), "{argument}");
+        }
+        assert_eq!(line("service", &DAEMON), "service::script");
     }
 
     #[test]

@@ -11,7 +11,10 @@
 //!
 //! What is more than a verb, and what several agents share, stands between: [`vip`] (a virtual address), [`hardware`] and
 //! [`macvlan`] (a hardware address that moves), [`source`] (the source address of routes), [`blocking`] and [`connections`]
-//! (shut ports, and connections that notice a takeover), [`reach`] (what can be reached), [`mail`] (a notice to people), [`filesystem`] (a mounted file system).
+//! (shut ports, and connections that notice a takeover), [`reach`] (what can be reached), [`mail`] (a notice to people),
+//! [`service`] (processes that an agent starts), [`probe`] (whether a server answers), [`web`] (web servers: their configuration
+//! and their pages), [`mq`] (a queue manager of IBM MQ), [`filesystem`] (a mounted
+//! file system).
 //!
 //! The kernel is the truth: what an agent reports, it looked up; what stop says is gone, it looked for. Files hold
 //! only what is needed to undo ([`state`]).
@@ -35,6 +38,7 @@ pub mod host;
 pub mod log;
 pub mod macvlan;
 pub mod mail;
+pub mod mq;
 pub mod param;
 pub mod probe;
 pub mod promotion;
@@ -47,3 +51,4 @@ pub mod spec;
 pub mod state;
 pub mod trace;
 pub mod vip;
+pub mod web;

@@ -74,6 +74,8 @@ fn haresources_patterns_name_real_parameters() {
         let Some(pattern) = &entry.described.agent.haresources else { continue };
         let named = pattern.arguments.iter().flat_map(|names| names.split(['/', '|']));
         let named = named.map(|name| name.trim_end_matches(['!', '*']));
+        // An ending that tells one from the other.
+        let named = named.map(|name| name.split('.').next().unwrap_or(name));
         for name in named.chain(pattern.fixed.iter().map(|(name, _)| *name)) {
             assert!(
                 entry.described.param(name).is_some(),

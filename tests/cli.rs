@@ -205,13 +205,33 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
         "clusterip_hash",
     ];
     let scripts = ["local_stop_script", "local_start_script"];
-    free.contains(&name)
+    // Pages, texts in them, and words for the server; what is wrong with them has tests beside the servers.
+    let web = [
+        "statusurl",
+        "testregex",
+        "client",
+        "testurl",
+        "testregex10",
+        "testname",
+        "options",
+        "envfiles",
+        "status10url",
+        "status10regex",
+        "testclient",
+        "test20url",
+        "test20regex",
+        "test20name",
+        "external_monitor30_cmd",
+    ];
+    (["apache", "nginx"].contains(&agent) && web.contains(&name))
+        || free.contains(&name)
         || scripts.contains(&name)
         || name == "ARP_NETMASK"
         || (agent == "MailTo" && ["subject", "reason"].contains(&name))
         || [("Dummy", "fake"), ("ping", "options"), ("portblock", "sync_script")]
             .contains(&(agent, name))
         || ["command", "cmdline_options", "monitor_hook", "check_command"].contains(&name)
+        || ["strmqm_opts", "monitor_program"].contains(&name)
         || (agent, name) == ("Dummy", "fake")
         // What a file system takes for its device and its options, it alone knows.
         || (agent == "Filesystem" && ["device", "options"].contains(&name))
@@ -464,6 +484,20 @@ fn portblock_takes_three_arguments_and_no_fewer() {
     assert!(said.contains("portblock::protocol::portno::action"), "{said}");
 }
 
+/// `apache::/etc/httpd/conf/httpd.conf` in haresources.
+#[test]
+fn apache_takes_its_configuration_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = |words: &[&str]| {
+        let mut call = agent(directory.path(), "apache");
+        call.env_remove("OCF_RESOURCE_INSTANCE").env_remove("OCF_RA_VERSION_MAJOR");
+        let output = call.args(words).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let relative = said(&["httpd.conf", "start"]);
+    assert!(relative.contains("parameter configfile: \"httpd.conf\""), "{relative}");
+}
+
 #[test]
 fn delay_takes_its_time_and_no_more() {
     let directory = tempfile::tempdir().unwrap();
@@ -565,4 +599,39 @@ fn haresources_arguments_of_mailto_and_sendarp() {
     }
     let mut call = agent(directory.path(), "SendArp");
     call.args(["192.0.2.10/nowhere", "start"]).assert().code(2).stderr(one_reason());
+}
+
+/// `service::x` is an init script, `service::x.service` a unit; and only one of them can be run.
+#[test]
+fn a_service_is_a_script_or_a_unit() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = |argument: &str, word: &str| {
+        let mut call = agent(directory.path(), "service");
+        let call = call.env("HA_RSCTMP", directory.path()).args([argument, "start"]);
+        call.assert().code(5).stderr(predicate::str::contains(word));
+    };
+    start("ocfbox-none", "no init script /etc/init.d/ocfbox-none");
+    start("ocfbox-none.service", "unit");
+    let cases: [(&[(&str, &str)], &str); 7] = [
+        (&[], "parameter unit: is not given"),
+        (&[("unit", "x"), ("script", "x")], "parameter unit: is given together with script"),
+        (&[("unit", "x"), ("command", "x")], "parameter unit: is given together with command"),
+        (&[("command", "x"), ("script", "x")], "parameter command: is given together with script"),
+        (&[("command", "  ")], "parameter command: has no words"),
+        (&[("unit", "x@.service")], "parameter unit: \"x@.service\" is not a systemd unit"),
+        (&[("unit", "default.target")], "parameter unit: \"default.target\" is not a systemd unit"),
+    ];
+    for (parameters, why) in cases {
+        for (action, code) in [("validate-all", 6), ("start", 6), ("monitor", 7), ("stop", 0)] {
+            let mut call = agent(directory.path(), "service");
+            call.env("HA_RSCTMP", directory.path()).env("OCF_RESOURCE_INSTANCE", "x").arg(action);
+            for (name, value) in parameters {
+                call.env(format!("OCF_RESKEY_{name}"), value);
+            }
+            let outcome = call.assert().code(code);
+            if code == 6 {
+                outcome.stderr(predicate::str::contains(why));
+            }
+        }
+    }
 }

@@ -28,6 +28,9 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 done
 ";
 
+/// A suite may start a server once by the host's own means, which are init scripts here.
+const SYSTEMCTL: &str = "#!/bin/sh\n";
+
 /// A suite may name packages, which ocft installs. Those that these need are there already.
 const APT_GET: &str = "#!/bin/sh\n";
 
@@ -65,7 +68,7 @@ fn own(suite: &str) {
 fn check(sandbox: &Sandbox, suite: &str, differences: &Differences) {
     // ocft shows what the agent said from another place than where it is written.
     symlink("/run/resource-agents/.ocft_runlog", "/tmp/.ocft_runlog").unwrap();
-    for (name, script) in [("sleep", SLEEP), ("apt-get", APT_GET)] {
+    for (name, script) in [("sleep", SLEEP), ("apt-get", APT_GET), ("systemctl", SYSTEMCTL)] {
         let program = sandbox.programs.join(name);
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -164,6 +167,12 @@ fn packaged_sendarp() {
 
 #[test]
 #[ignore = "needs root and the cluster packages: tests/run ocft"]
+fn packaged_apache() {
+    packaged("apache", &[]);
+}
+
+#[test]
+#[ignore = "needs root and the cluster packages: tests/run ocft"]
 fn packaged_portblock() {
     packaged("portblock", &[]);
 }
@@ -213,9 +222,11 @@ macro_rules! own {
 
 own! {
     own_anything "anything"
+    own_apache "apache"
     own_delay "Delay"
     own_dummy "Dummy"
     own_ethmonitor "ethmonitor"
+    own_ibmmq "ibmmq"
     own_iface_macvlan "iface-macvlan"
     own_ipaddr "IPaddr"
     own_ipaddr2 "IPaddr2"
@@ -223,6 +234,7 @@ own! {
     own_ipv6addr "IPv6addr"
     own_macaddr "MACaddr"
     own_mailto "MailTo"
+    own_nginx "nginx"
     own_ping "ping"
     own_portblock "portblock"
     own_route "Route"

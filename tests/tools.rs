@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "to panic is how a test fails")]
 
+mod mq;
 mod sandbox;
 
 use std::collections::BTreeSet;
@@ -195,9 +196,14 @@ fn pcs_refuses_the_same_address_twice() {
 /// The parameters that ocf-tester gives to each agent.
 const TESTED_WITH: &[(&str, &[&str])] = &[
     ("anything", &["binfile=/bin/sleep", "cmdline_options=4714"]),
+    ("apache", &["graceful_timeout=1"]),
     ("Delay", &["startdelay=0.1", "stopdelay=0.1", "mondelay=0.1"]),
     ("Dummy", &["fake=something"]),
     ("ethmonitor", &["interface=eth0", "link_status_only=true"]),
+    (
+        "ibmmq",
+        &["qmgr=OCFTESTER", "mquser=root", "mq_installation_path=/tmp/mq", "test_queue=PROBE"],
+    ),
     ("iface-macvlan", &["device=eth0", "name=mv0"]),
     ("IPaddr", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
     ("IPaddr2", &["ip=192.0.2.10", "nic=eth0", "cidr_netmask=24"]),
@@ -205,6 +211,7 @@ const TESTED_WITH: &[(&str, &[&str])] = &[
     ("IPv6addr", &["ipv6addr=2001:db8::10", "nic=eth0", "cidr_netmask=64"]),
     ("MACaddr", &["nic=eth1", "mac=02:00:00:00:00:01", "ip=192.0.2.10/24"]),
     ("MailTo", &["email=root@localhost", "subject=Web group"]),
+    ("nginx", &["graceful_timeout=1"]),
     ("ping", &["host_list=127.0.0.1", "attempts=2"]),
     ("portblock", &["protocol=tcp", "portno=8080", "action=block", "ip=192.0.2.10"]),
     ("Route", &["destination=203.0.113.0/24", "device=eth0"]),
@@ -232,6 +239,8 @@ fn ocf_tester_passes() {
         for words in PREPARED_WITH {
             sandbox.run("ip", words.split(' ')).ok();
         }
+        mq::install(Path::new("/tmp/mq"));
+        mq::define(Path::new("/tmp/mq"), "OCFTESTER");
         for (name, parameters) in TESTED_WITH.iter().copied() {
             let mut words = vec!["-n", "test"];
             words.extend(parameters.iter().flat_map(|parameter| ["-o", parameter]));
@@ -244,6 +253,14 @@ fn ocf_tester_passes() {
                 stdout.contains("passed all tests") && !said.contains("* rc="),
                 "{name}: {said}"
             );
+            // The last that ocf-tester does is a reload, which starts some that are stopped; and processes are the host's.
+            let mut stop = sandbox.command(&path);
+            stop.arg("stop").env("OCF_ROOT", "/usr/lib/ocf").env("OCF_RESOURCE_INSTANCE", "test");
+            stop.env("OCF_RA_VERSION_MAJOR", "1").env("OCF_RA_VERSION_MINOR", "1");
+            for (parameter, value) in parameters.iter().filter_map(|word| word.split_once('=')) {
+                stop.env(format!("OCF_RESKEY_{parameter}"), value);
+            }
+            sandbox::run(&mut stop).ok();
         }
     });
 }

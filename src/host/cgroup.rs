@@ -9,6 +9,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// A control group of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,22 @@ impl Leaf {
     #[must_use]
     pub fn path_of(name: &str) -> Option<PathBuf> {
         Some(callers()?.join(name))
+    }
+
+    /// The group of that name, from the root of the hierarchy that systemd uses: that of version 2, or where a host has
+    /// both the one of version 1 that is systemd's own. None if it is not there, which it is not once it is empty.
+    #[must_use]
+    pub fn of_hierarchy(name: &str) -> Option<Self> {
+        let below = Path::new(name);
+        let plain = below.components().all(|part| part.as_os_str() != "..");
+        if !below.is_absolute() || !plain {
+            return None;
+        }
+        let mounts = fs::read("/proc/self/mountinfo").ok()?;
+        let lines = || mounts.split(|byte| *byte == b'\n');
+        let all = lines().filter_map(mounted).chain(lines().filter_map(mounted_for_systemd));
+        all.filter_map(|(root, place)| Some(place.join(below.strip_prefix(&root).ok()?)))
+            .find_map(|path| Self::at(&path))
     }
 
     /// Makes the group at `path`; none where that is not possible.
@@ -88,8 +105,13 @@ pub fn join(path: &Path) -> std::io::Result<()> {
     fs::write(path.join("cgroup.procs"), "0")
 }
 
-/// The directory of this process's group of version 2.
+/// The directory of this process's group of version 2. The table of mounts may be long, so it is read once.
 fn callers() -> Option<PathBuf> {
+    static DIRECTORY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    DIRECTORY.get_or_init(look_for_callers).clone()
+}
+
+fn look_for_callers() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let mounts = fs::read("/proc/self/mountinfo").ok()?;
@@ -104,9 +126,20 @@ fn callers() -> Option<PathBuf> {
 
 /// The root and the place of a mount of version 2 (`proc_pid_mountinfo(5)`).
 fn mounted(line: &[u8]) -> Option<(PathBuf, PathBuf)> {
+    mounted_as(line, |kind, _| kind == b"cgroup2")
+}
+
+/// The same of systemd's own hierarchy of version 1, which has no controllers.
+fn mounted_for_systemd(line: &[u8]) -> Option<(PathBuf, PathBuf)> {
+    mounted_as(line, |kind, options| {
+        kind == b"cgroup" && options.split(|byte| *byte == b',').any(|word| word == b"name=systemd")
+    })
+}
+
+fn mounted_as(line: &[u8], is_meant: impl Fn(&[u8], &[u8]) -> bool) -> Option<(PathBuf, PathBuf)> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let separator = fields.iter().position(|field| *field == b"-")?;
-    if *fields.get(separator + 1)? != b"cgroup2" {
+    if !is_meant(fields.get(separator + 1)?, fields.get(separator + 3).unwrap_or(&&b""[..])) {
         return None;
     }
     let path = |number: usize| {
@@ -130,11 +163,18 @@ mod tests {
         assert_eq!(mounted(bound), Some(("/a/b".into(), "/mnt".into())));
         assert_eq!(mounted(b"30 24 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu"), None);
         assert_eq!(mounted(b""), None);
+        let own = b"31 24 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd";
+        assert_eq!(mounted(own), None);
+        assert_eq!(mounted_for_systemd(own), Some(("/".into(), "/sys/fs/cgroup/systemd".into())));
+        assert_eq!(mounted_for_systemd(line), None);
     }
 
     #[test]
     fn what_is_no_group_is_none() {
         assert_eq!(Leaf::at(Path::new("/tmp")), None);
         assert_eq!(Leaf::make(Path::new("/proc/nowhere/x")), None);
+        for name in ["", "x", "/../..", "/nowhere.slice/nothing.service"] {
+            assert_eq!(Leaf::of_hierarchy(name), None, "{name}");
+        }
     }
 }

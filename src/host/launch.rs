@@ -44,11 +44,16 @@ pub struct Launch {
     pub umask: Option<u32>,
     /// Its limits: name, soft and hard, as in [`super::launcher::RESOURCES`].
     pub limits: Vec<(String, u64, u64)>,
+    /// What it reads on its standard input, at most [`LONGEST_INPUT`] bytes.
+    pub input: Vec<u8>,
     /// Where its output goes.
     pub output: Output,
     /// The control group that it begins in.
     pub group: Option<PathBuf>,
 }
+
+/// As much as a pipe takes at once, whoever reads it (`PIPE_BUF`, pipe(7)).
+pub const LONGEST_INPUT: usize = 4096;
 
 /// The parts of a [`Launch`] on the wire: a letter, the value, a zero byte.
 pub(super) mod letters {
@@ -60,6 +65,7 @@ pub(super) mod letters {
     pub(crate) const DIRECTORY: u8 = b'd';
     pub(crate) const UMASK: u8 = b'm';
     pub(crate) const LIMIT: u8 = b'l';
+    pub(crate) const INPUT: u8 = b'i';
     pub(crate) const OUTPUT: u8 = b'o';
     pub(crate) const ERRORS: u8 = b'e';
     pub(crate) const CGROUP: u8 = b'c';
@@ -137,6 +143,9 @@ impl Launch {
         for (name, soft, hard) in &self.limits {
             part(letters::LIMIT, format!("{name} {soft} {hard}").as_bytes());
         }
+        if !self.input.is_empty() {
+            part(letters::INPUT, &self.input);
+        }
         if let Output::Files(output, errors) = &self.output {
             part(letters::OUTPUT, output.as_os_str().as_bytes());
             if let Some(errors) = errors {
@@ -201,6 +210,7 @@ mod tests {
             directory: "/".into(),
             umask: Some(0o22),
             limits: vec![("nofile".to_owned(), 1, u64::MAX)],
+            input: b"a question\n".to_vec(),
             output: Output::Files("/o".into(), None),
             group: None,
         };
@@ -213,6 +223,7 @@ mod tests {
         assert_eq!(of(letters::VARIABLE), ["A=b=c"]);
         assert_eq!(of(letters::FURTHER), ["3", "4"]);
         assert_eq!(of(letters::UMASK), ["18"]);
+        assert_eq!(of(letters::INPUT), ["a question\n"]);
         assert_eq!(of(letters::LIMIT), [format!("nofile 1 {}", u64::MAX)]);
         let whole = launch.encode();
         assert!((0..whole.len()).all(|length| decode(&whole[..length]).is_none()));

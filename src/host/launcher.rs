@@ -18,7 +18,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid};
 
-use super::launch::{decode, letters};
+use super::launch::{LONGEST_INPUT, decode, letters};
 use super::{cgroup, detached};
 
 /// The limits that can be set, by their names in `limits.conf(5)`.
@@ -101,6 +101,9 @@ fn become_it(orders: &[u8]) -> Step<std::convert::Infallible> {
     let directory = one(letters::DIRECTORY).map_or(Path::new("/"), Path::new);
     let shown = directory.display();
     nix::unistd::chdir(directory).map_err(refusal('2', format!("change to directory {shown}")))?;
+    if let Some(input) = one(letters::INPUT) {
+        feed(input)?;
+    }
     if let Some(output) = one(letters::OUTPUT) {
         redirect(output, one(letters::ERRORS).unwrap_or(output))?;
     }
@@ -137,6 +140,15 @@ fn change_user(user: Uid, group: Gid, further: &[Gid]) -> Step<()> {
         nix::unistd::setuid(user)
     };
     change().map_err(refusal('4', what))
+}
+
+/// Few bytes, which the pipe keeps until they are read, so that nobody has to stay to write them.
+fn feed(input: &OsStr) -> Step<()> {
+    let what = "give it its input";
+    let (reader, mut writer) = io::pipe().map_err(refusal('1', what))?;
+    let bytes = input.as_bytes();
+    writer.write_all(&bytes[..bytes.len().min(LONGEST_INPUT)]).map_err(refusal('1', what))?;
+    nix::unistd::dup2_stdin(reader).map_err(refusal('1', what))
 }
 
 fn redirect(output: &OsStr, errors: &OsStr) -> Step<()> {

@@ -1,4 +1,4 @@
-//! Questions to the kernel over rtnetlink: the only file that knows an async runtime.
+//! Questions to the kernel over rtnetlink.
 //!
 //! Every question has the action's deadline, is traced, and brings the kernel's own words when it refuses. A dump that the
 //! kernel marks as inconsistent is asked for again: half a dump must not look like an absence.
@@ -18,10 +18,10 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::AsyncSocket;
 use rtnetlink::{Handle, MulticastGroup};
-use tokio::runtime::Runtime;
 
 use super::dump::{self, Gathered};
 use super::exact::Exact;
+use super::executor::Executor;
 use super::refusal::{Refusal, make_strict};
 use crate::deadline::Deadline;
 use crate::{trace_answer, trace_ask};
@@ -31,7 +31,7 @@ const DUMP_PAUSE: Duration = Duration::from_millis(2);
 
 /// A socket to the kernel's routing subsystem.
 pub struct Netlink {
-    runtime: Runtime,
+    executor: Executor,
     handle: Handle,
 }
 
@@ -41,29 +41,21 @@ impl fmt::Debug for Netlink {
     }
 }
 
-fn runtime() -> io::Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
-}
-
 impl Netlink {
     /// Opens a socket in the network namespace of the calling thread.
     ///
     /// # Errors
     /// The kernel has none to give.
     pub fn open() -> io::Result<Self> {
-        let runtime = runtime()?;
-        let handle = {
-            let _entered = runtime.enter();
-            let (mut connection, handle, _) = rtnetlink::new_connection()?;
-            let socket = connection.socket_mut().socket_mut();
-            make_strict(socket);
-            // An answer has ended only when the kernel says so; a closed socket ends it too.
-            connection.set_forward_done(true);
-            connection.set_forward_ack(true);
-            runtime.spawn(connection);
-            handle
-        };
-        Ok(Self { runtime, handle })
+        let executor = Executor::new()?;
+        let (mut connection, handle, _) = executor.make(rtnetlink::new_connection)?;
+        let socket = connection.socket_mut().socket_mut();
+        make_strict(socket);
+        // An answer has ended only when the kernel says so; a closed socket ends it too.
+        connection.set_forward_done(true);
+        connection.set_forward_ack(true);
+        executor.spawn(connection);
+        Ok(Self { executor, handle })
     }
 
     /// Asks for one object; `None` if the kernel acknowledged and sent nothing.
@@ -153,12 +145,8 @@ impl Netlink {
             self.handle.clone().request(finished(question, flags)).map_err(|error| {
                 Refusal::Broken(format!("the netlink socket is closed: {error}"))
             })?;
-        let answered = self.runtime.block_on(async {
-            match tokio::time::timeout(left, collect(answers)).await {
-                Ok(result) => result,
-                Err(_) => Err(late(what, deadline)),
-            }
-        });
+        let answered = self.executor.wait(left, collect(answers));
+        let answered = answered.unwrap_or_else(|| Err(late(what, deadline)));
         traced(what, answered)
     }
 }
@@ -196,7 +184,7 @@ async fn collect(
 
 /// The kernel's news, for whoever waits for a state instead of asking for it again and again.
 pub struct News {
-    runtime: Runtime,
+    executor: Executor,
     messages: BoxStream<'static, ()>,
 }
 
@@ -212,23 +200,16 @@ impl News {
     /// # Errors
     /// The kernel has no socket to give.
     pub fn of_links_and_addresses() -> io::Result<Self> {
-        let runtime = runtime()?;
-        let messages = {
-            let _entered = runtime.enter();
-            let groups =
-                [MulticastGroup::Link, MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv4Ifaddr];
-            let (connection, _, messages) = rtnetlink::new_multicast_connection(&groups)?;
-            runtime.spawn(connection);
-            messages.map(|_| ()).boxed()
-        };
-        Ok(Self { runtime, messages })
+        let executor = Executor::new()?;
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv4Ifaddr];
+        let (connection, _, messages) =
+            executor.make(|| rtnetlink::new_multicast_connection(&groups))?;
+        executor.spawn(connection);
+        Ok(Self { executor, messages: messages.map(|_| ()).boxed() })
     }
 
     /// Sleeps until something changed, or for `at_most`.
     pub fn wait(&mut self, at_most: Duration) {
-        let messages = &mut self.messages;
-        self.runtime.block_on(async {
-            let _ = tokio::time::timeout(at_most, messages.next()).await;
-        });
+        let _ = self.executor.wait(at_most, self.messages.next());
     }
 }

@@ -5,12 +5,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::ffi::{OsStr, OsString};
+use std::collections::HashMap;
+use std::ffi::{CStr, OsStr, OsString};
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use crate::error::{Doing, Result};
 
@@ -89,22 +91,6 @@ impl Process {
         .doing(|| format!("find process {pid} in /proc"))
     }
 
-    /// All processes.
-    ///
-    /// # Errors
-    /// /proc does not answer.
-    pub fn all() -> Result<Vec<Self>> {
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").doing(|| "list /proc")? {
-            let entry = entry.doing(|| "list /proc")?;
-            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(pid) = pid {
-                found.extend(Self::look(pid)?);
-            }
-        }
-        Ok(found)
-    }
-
     /// From the content of `/proc/<pid>/stat`. The name may hold blanks and brackets; the last bracket ends it.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
@@ -113,8 +99,8 @@ impl Process {
         let pid = std::str::from_utf8(text.get(..open)?).ok()?.trim().parse().ok()?;
         let name = String::from_utf8_lossy(text.get(open + 1..close)?);
         let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         // The manual page counts from 1, and the state is its field 3.
+        let fields: Vec<&str> = rest.split_ascii_whitespace().take(20).collect();
         let field = |number: usize| fields.get(number - 3);
         Some(Self {
             identity: Identity { pid, start: field(22)?.parse().ok()? },
@@ -150,18 +136,13 @@ impl Process {
     /// The file that it executes, as it was called when that began; none for the kernel's and others' processes.
     #[must_use]
     pub fn executable(&self) -> Option<PathBuf> {
-        let target = std::fs::read_link(self.path("exe")).ok()?.into_os_string().into_vec();
-        // An upgrade replaced the file, which changes nothing of what runs.
-        let kept = target.strip_suffix(b" (deleted)").unwrap_or(&target).to_vec();
-        Some(PathBuf::from(OsString::from_vec(kept)))
+        executable(self.identity.pid)
     }
 
-    /// Its words, as far as it did not write over them.
+    /// Its words, as far as it did not write over them; see [`words`].
     #[must_use]
     pub fn words(&self) -> Vec<OsString> {
-        let mut text = read(&self.path("cmdline")).unwrap_or_default();
-        text.pop_if(|last| *last == 0);
-        text.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect()
+        words(self.identity.pid)
     }
 
     /// The effective user that it runs as.
@@ -197,6 +178,14 @@ impl Process {
         own.is_some() && own == namespace(&self.path("ns/pid"))
     }
 
+    /// Whether it has this process's network.
+    #[must_use]
+    pub fn is_in_our_network(&self) -> bool {
+        let namespace = |path: &str| std::fs::metadata(path).map(|about| about.ino()).ok();
+        let own = namespace("/proc/self/ns/net");
+        own.is_some() && own == namespace(&self.path("ns/net"))
+    }
+
     fn path(&self, name: &str) -> String {
         format!("/proc/{}/{name}", self.identity.pid)
     }
@@ -223,18 +212,85 @@ impl fmt::Display for Process {
     }
 }
 
-/// Whether the environment that a process began with has this entry. It need not be there any more: some programs
-/// write over it.
-///
-/// The kernel takes a lock of the process's memory for the answer, for which it waits if the process hangs in a page
-/// fault; so call this where waiting does no harm.
-#[must_use]
-pub fn began_with(identity: Identity, entry: &[u8]) -> bool {
-    let environment = read(&format!("/proc/{}/environ", identity.pid)).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|found| found == entry)
+/// What the environment that a process began with says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Began {
+    /// This process began with the entry.
+    With(Identity),
+    /// It began without, or wrote over it.
+    Without,
+    /// It has none: it is the kernel's, has ended, cleared it, or executes another program at this moment.
+    WithNothing,
 }
 
-/// The entry of that name in the environment that a process began with.
+/// Whether the environment that a process began with has this entry.
+///
+/// The kernel takes a lock of the process's memory for the answer, for which it waits if the process hangs in a page
+/// fault; so ask in a [`super::survey`].
+#[must_use]
+pub fn began_with(pid: i32, entry: &[u8]) -> Began {
+    let has_entry = || Some(has(&environment(pid)?, entry));
+    match has_entry() {
+        Some(true) => {}
+        Some(false) => return Began::Without,
+        None => return Began::WithNothing,
+    }
+    // The number may have been used again meanwhile. One identity before and after an answer is one process.
+    let before = Process::look(pid).ok().flatten();
+    let again = has_entry() == Some(true);
+    let after = Process::look(pid).ok().flatten();
+    match (before, after) {
+        (Some(before), Some(after)) if again && before.identity == after.identity => {
+            Began::With(before.identity)
+        }
+        _ => Began::WithNothing,
+    }
+}
+
+/// The environment that a process began with, unless it is empty.
+fn environment(pid: i32) -> Option<Vec<u8>> {
+    let filled = |path: &str| read(path).ok().filter(|environment| !environment.is_empty());
+    filled(&format!("/proc/{pid}/environ")).or_else(|| {
+        // A first thread that ended has no memory any more, and the other threads have.
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+        let names = tasks.map(|task| task.file_name()).filter(|name| **name != *pid.to_string());
+        let mut paths = names.map(|name| format!("/proc/{pid}/task/{}/environ", name.display()));
+        paths.find_map(|path| filled(&path))
+    })
+}
+
+/// Whether one of the strings, each of which ends with a zero byte, is that one.
+fn has(strings: &[u8], wanted: &[u8]) -> bool {
+    let mut rest = strings;
+    // This way of searching goes by words of the processor: environments are long, and many.
+    while let Ok(entry) = CStr::from_bytes_until_nul(rest) {
+        if entry.to_bytes() == wanted {
+            return true;
+        }
+        rest = &rest[entry.to_bytes_with_nul().len()..];
+    }
+    rest == wanted
+}
+
+/// The words of the process of that number, as far as it did not write over them. As for [`began_with`], the kernel
+/// may wait.
+#[must_use]
+pub fn words(pid: i32) -> Vec<OsString> {
+    let mut text = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    text.pop_if(|last| *last == 0);
+    text.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect()
+}
+
+/// The file that the process of that number executes, as it was called when that began.
+#[must_use]
+pub fn executable(pid: i32) -> Option<PathBuf> {
+    let target = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?.into_os_string().into_vec();
+    // An upgrade replaced the file, which changes nothing of what runs.
+    let kept = target.strip_suffix(b" (deleted)").unwrap_or(&target).to_vec();
+    Some(PathBuf::from(OsString::from_vec(kept)))
+}
+
+/// The entry of that name in the environment that a process began with. As for [`began_with`], the kernel may wait.
 #[must_use]
 pub fn variable(identity: Identity, name: &str) -> Option<OsString> {
     let environment = read(&format!("/proc/{}/environ", identity.pid)).ok()?;
@@ -244,14 +300,44 @@ pub fn variable(identity: Identity, name: &str) -> Option<OsString> {
     Some(OsStr::from_bytes(found).to_owned())
 }
 
+/// The numbers of all processes, each with the number of its directory's inode.
+///
+/// The kernel goes through the numbers in their order: whoever was there all the time is listed. It makes a new inode
+/// when a number is used again, so that one number with one inode in two lists is one process.
+///
+/// # Errors
+/// /proc does not answer.
+pub fn numbers() -> Result<HashMap<i32, u64>> {
+    let mut found = HashMap::new();
+    for entry in std::fs::read_dir("/proc").doing(|| "list /proc")? {
+        let entry = entry.doing(|| "list /proc")?;
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        found.extend(pid.map(|pid: i32| (pid, entry.ino())));
+    }
+    Ok(found)
+}
+
+/// The numbers of the children of a process's first thread; none where the kernel does not list them
+/// (`proc_pid_task_children`(5) needs `CONFIG_PROC_CHILDREN`).
+#[must_use]
+pub fn children(pid: i32) -> Vec<i32> {
+    let text = read(&format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
 /// What changes with every boot.
 ///
 /// # Errors
 /// /proc does not answer.
 pub fn boot() -> Result<String> {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if let Some(known) = BOOT.get() {
+        return Ok(known.clone());
+    }
     let path = "/proc/sys/kernel/random/boot_id";
     let text = std::fs::read_to_string(path).doing(|| format!("read {path}"))?;
-    Ok(text.trim().to_owned())
+    Ok(BOOT.get_or_init(|| text.trim().to_owned()).clone())
 }
 
 /// The number of this namespace of process numbers.
@@ -264,10 +350,18 @@ fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name))
 }
 
-/// A file of /proc, in one read as long as it is short.
+/// A file of /proc, in one read if it is short. The kernel fills a buffer as far as there is something, so that less
+/// than was asked for is all.
 fn read(path: &str) -> io::Result<Vec<u8>> {
-    let mut content = Vec::with_capacity(4096);
-    std::fs::File::open(path)?.take(4 << 20).read_to_end(&mut content)?;
+    // More than the words and the environment of a process may have together (6 MiB, `execve(2)`).
+    const MOST: usize = 8 << 20;
+    let mut file = std::fs::File::open(path)?;
+    let mut first = [0; 8192];
+    let length = file.read(&mut first)?;
+    let mut content = first[..length].to_vec();
+    if length == first.len() {
+        file.take((MOST - length) as u64).read_to_end(&mut content)?;
+    }
     Ok(content)
 }
 
@@ -301,9 +395,33 @@ mod tests {
         assert_eq!(own.words(), std::env::args_os().collect::<Vec<_>>());
         assert_eq!(own.user(), Some(nix::unistd::geteuid().as_raw()));
         assert!(own.is_in_our_namespace() && !own.is_dead() && own.switches().is_some());
-        assert!(Process::all().unwrap().iter().any(|process| process.identity == own.identity));
+        assert!(numbers().unwrap().contains_key(&own.identity.pid));
         let earlier = Identity { start: own.identity.start - 1, ..own.identity };
         assert_eq!(Process::find(earlier).unwrap(), None, "another one of the same number");
+    }
+
+    #[test]
+    fn an_environment_is_searched_whatever_its_length() {
+        for length in [0, 10, 8191, 8192, 8193, 100_000] {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("60").env_clear().env("A", "x".repeat(length)).env("Z_MARK", "a b");
+            let mut child = command.spawn().unwrap();
+            let pid = child.id().cast_signed();
+            let identity = Process::look(pid).unwrap().unwrap().identity;
+            assert_eq!(began_with(pid, b"Z_MARK=a b"), Began::With(identity), "{length}");
+            for other in [&b"Z_MARK=a"[..], b"MARK=a b", b"Z_MARK=a bc"] {
+                assert_eq!(began_with(pid, other), Began::Without, "{length}");
+            }
+            assert_eq!(variable(identity, "Z_MARK"), Some("a b".into()));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(began_with(pid, b"Z_MARK=a b"), Began::WithNothing);
+        }
+    }
+
+    #[test]
+    fn a_string_without_an_end_is_one_too() {
+        assert!(has(b"a=b\0c=d", b"c=d") && has(b"a=b\0", b"a=b") && !has(b"a=b\0c=d", b"d"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::param::values::InterfaceName;
 const LARGEST_PATTERN: usize = 1 << 20;
 
 /// An option, and what it is for: the rows of the table in the manual.
-pub const ALL: [(&str, &str); 16] = [
+pub const ALL: [(&str, &str); 17] = [
     ("timeout", "how long one look may take, such as 2s or 500ms; 5s if not given"),
     ("bind", "the interface or the address of this host that the probe leaves from"),
     ("socket", "connect to this UNIX socket instead of host and port"),
@@ -30,6 +30,7 @@ pub const ALL: [(&str, &str); 16] = [
     ("status", "the status codes that are expected, such as 200,300-399"),
     ("method", "GET (the default) or HEAD"),
     ("follow", "how many redirections are followed, at most 10; 0 if not given"),
+    ("close", "1: a server that takes the question and closes the connection is alive too"),
     ("host", "the name that the server is addressed by, if it is not the host connected to"),
     ("sni", "the name that is asked for in TLS and has to be in the certificate"),
     ("ca", "a file of CA certificates (PEM) to trust instead of the system's"),
@@ -59,6 +60,10 @@ pub struct Options {
     pub head_only: bool,
     /// How many redirections are followed.
     pub follow: u8,
+    /// Whether a server that closes the connection without an answer is alive.
+    pub closes: bool,
+    /// `user:password` for the server, if it asks for one; no text of a URL sets it, so that none shows it.
+    pub login: Option<String>,
     /// The name the server is addressed by.
     pub host: Option<Host>,
     /// The name in TLS.
@@ -207,6 +212,7 @@ impl Options {
             "status" => self.status = Some(Statuses::parse(value)?),
             "method" => self.head_only = head_only(value)?,
             "follow" => self.follow = follow(value)?,
+            "close" => self.closes = truth(name, value)?,
             "host" => self.host = Some(host(name, value)?),
             "sni" => self.sni = Some(host(name, value)?),
             "ca" => self.trust = Trust::File(path(name, value)?),

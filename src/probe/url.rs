@@ -102,6 +102,7 @@ impl Url {
         } else {
             let options = &mut next.options;
             (options.host, options.sni, options.socket) = (None, None, None);
+            options.login = None;
         }
         next.check(true)?;
         Ok(next)

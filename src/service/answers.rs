@@ -15,7 +15,8 @@ const EARLY: Duration = Duration::from_millis(200);
 
 /// Between two questions of a start: not so rarely that clients wait for nothing, not so often that the service's log
 /// is full of it.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+pub(super) const PAUSES: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_millis(500));
 
 /// Makes the probes of this monitor level: below 10 those that this process makes by itself within milliseconds.
 ///

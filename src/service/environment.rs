@@ -23,7 +23,7 @@ pub(super) fn plain(mark: &str) -> Vec<(OsString, OsString)> {
 }
 
 /// The later one of two variables of one name is the one that counts.
-pub(super) fn with(
+pub(crate) fn with(
     mut base: Vec<(OsString, OsString)>,
     further: &[(OsString, OsString)],
 ) -> Vec<(OsString, OsString)> {
@@ -36,7 +36,7 @@ pub(super) fn with(
 
 /// The launch of a command, as far as it does not depend on the action.
 pub(super) fn launch(command: &Command, mark: &str, group_path: Option<PathBuf>) -> Result<Launch> {
-    let (account, numbers) = account(command)?;
+    let (account, numbers) = account(&command.user, command.group.as_deref())?;
     let login = account.environment().into_iter().map(|(name, value)| (name.into(), value.into()));
     let mut environment = with(login.collect(), &command.environment);
     environment.push((MARK.into(), mark.into()));
@@ -53,27 +53,25 @@ pub(super) fn launch(command: &Command, mark: &str, group_path: Option<PathBuf>)
         directory,
         umask: command.umask,
         limits: command.limits.clone(),
+        input: Vec::new(),
         output: Output::Files(command.output.clone(), command.errors.clone()),
         group: group_path,
     })
 }
 
 /// User, group and further groups as numbers.
-type Numbers = (u32, u32, Vec<u32>);
+pub(crate) type Numbers = (u32, u32, Vec<u32>);
 
-/// Whom it runs as; no numbers if that is who we are and may not change.
-fn account(command: &Command) -> Result<(Account, Option<Numbers>)> {
-    let account = Account::named(&command.user)?;
-    let first = command.group.as_deref().map_or(Ok(account.group), group)?;
+/// Whom a program runs as; no numbers if that is who we are and may not change.
+pub(crate) fn account(user: &str, group_name: Option<&str>) -> Result<(Account, Option<Numbers>)> {
+    let account = Account::named(user)?;
+    let first = group_name.map_or(Ok(account.group), group)?;
     let own = nix::unistd::geteuid();
     if !own.is_root() {
-        if own.as_raw() == account.user && command.group.is_none() {
+        if own.as_raw() == account.user && group_name.is_none() {
             return Ok((account, None));
         }
-        return Err(Error::NotPermitted(format!(
-            "cannot become user {}; run it as root",
-            command.user
-        )));
+        return Err(Error::NotPermitted(format!("cannot become user {user}; run it as root")));
     }
     let numbers = (account.user, first, account.groups.clone());
     Ok((account, Some(numbers)))

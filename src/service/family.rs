@@ -14,81 +14,207 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{HashMap, HashSet};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::Instant;
 
-use crate::error::Result;
-use crate::host::process::{self, Identity, Process};
+use super::Members;
+use crate::error::{Error, Result};
+use crate::host::cgroup::Leaf;
+use crate::host::process::{self, Began, Identity, Process};
+use crate::host::survey;
 
-/// All processes of this moment.
+/// What is known of a service before its processes are looked at.
 #[derive(Debug)]
-pub(super) struct Census {
-    processes: HashMap<i32, Process>,
-    /// Whom nobody may signal: process 1, this process and its ancestors.
-    protected: HashSet<i32>,
+pub(super) struct Proof {
+    /// The entry in the environment.
+    pub(super) entry: Vec<u8>,
+    /// Nobody who began earlier is looked at for it.
+    pub(super) since: u64,
+    /// Those of whom it is known already.
+    pub(super) known: HashSet<Identity>,
+    /// Sessions that start made.
+    pub(super) sessions: Vec<i32>,
+    /// Control groups that start made or would make.
+    pub(super) groups: HashSet<PathBuf>,
+    /// Whether children of this process are of it.
+    pub(super) adopts: bool,
+    /// When looking is given up.
+    pub(super) until: Instant,
 }
 
-/// How long one process may take to tell its environment. It has to take a lock of its memory for that, which a thread
-/// that hangs in a page fault holds.
-const PATIENCE: Duration = Duration::from_millis(500);
+impl Proof {
+    /// All members that live, the oldest first; and those that did not say whether they are.
+    ///
+    /// To find the mark of one among thousands, nothing but environments is read. Only where there is a member at all
+    /// everyone's parent and session are looked at too, which costs as much again.
+    pub(super) fn members(&self) -> Result<Members> {
+        let protected = protected()?;
+        if self.adopts || self.knows_somebody(&protected)? {
+            let members = self.gather(&HashSet::new(), &protected)?;
+            if !members.found.is_empty() {
+                return Ok(members);
+            }
+        }
+        loop {
+            let (marked, silent) = self.search(&protected)?;
+            if marked.is_empty() && !self.adopts && !self.knows_somebody(&protected)? {
+                return Ok(Members { found: Vec::new(), silent });
+            }
+            let members = self.gather(&marked, &protected)?;
+            let is_over = self.adopts || Instant::now() >= self.until;
+            if !members.found.is_empty() || is_over {
+                return Ok(members);
+            }
+        }
+    }
+
+    /// Whether one lives who is known without a search.
+    fn knows_somebody(&self, protected: &HashSet<i32>) -> Result<bool> {
+        for identity in &self.known {
+            let now = Process::find(*identity)?;
+            if now.is_some_and(|process| may_be_member(&process, protected)) {
+                return Ok(true);
+            }
+        }
+        for pid in self.grouped() {
+            let now = Process::look(pid)?;
+            if now.is_some_and(|process| may_be_member(&process, protected)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn grouped(&self) -> Vec<i32> {
+        let leaves = self.groups.iter().filter_map(|path| Leaf::at(path));
+        leaves.flat_map(|leaf| leaf.processes()).collect()
+    }
+
+    /// Looks for the mark, twice. The kernel lists a directory in pieces: a process that begins after the piece was made
+    /// is not in it, and who knows it may have ended by the time that it is asked. So those are asked who are new, and
+    /// those again who had nothing to say, such as one that executed a program at that moment.
+    fn search(&self, protected: &HashSet<i32>) -> Result<(HashSet<Identity>, Vec<Process>)> {
+        let (mut marked, mut silent) = (HashSet::new(), HashSet::new());
+        let (mut before, mut nothing) = (HashMap::new(), HashSet::new());
+        for _ in 0..2 {
+            let now = process::numbers()?;
+            let asked = now.iter().filter(|(pid, inode)| {
+                !protected.contains(pid)
+                    && (before.get(*pid) != Some(*inode) || nothing.contains(*pid))
+            });
+            let entry = self.entry.clone();
+            let asked = asked.map(|(pid, _)| *pid).collect();
+            let survey = survey::ask(asked, self.until, move |pid| {
+                Some(process::began_with(pid, &entry)).filter(|began| *began != Began::Without)
+            });
+            for (pid, began) in survey.answers {
+                match began {
+                    Began::With(identity) if identity.start >= self.since => {
+                        marked.insert(identity);
+                    }
+                    Began::WithNothing => {
+                        nothing.insert(pid);
+                    }
+                    _ => {}
+                }
+            }
+            silent.extend(survey.silent);
+            if !marked.is_empty() {
+                break;
+            }
+            before = now;
+        }
+        let mut strangers = Vec::new();
+        for pid in silent {
+            let now = Process::look(pid)?;
+            strangers.extend(now.filter(|process| {
+                process.identity.start >= self.since && may_be_member(process, protected)
+            }));
+        }
+        Ok((marked, strangers))
+    }
+
+    /// Looks at everybody.
+    fn gather(&self, marked: &HashSet<Identity>, protected: &HashSet<i32>) -> Result<Members> {
+        let census = Census::take(protected, self.until)?;
+        let mut first: HashSet<Identity> = self.known.union(marked).copied().collect();
+        if self.adopts {
+            // What start began and what that left, even if it hides where it comes from.
+            let own = std::process::id().cast_signed();
+            let children = census.processes.values().filter(|process| process.parent == own);
+            first.extend(children.map(|process| process.identity));
+        }
+        // Who is listed after it was looked at is the one that was looked at, or that one has ended.
+        let grouped = self.grouped();
+        first.extend(grouped.iter().filter_map(|pid| Some(census.get(*pid)?.identity)));
+        let young = census.processes.values().map(|process| process.identity);
+        let young = young.filter(|identity| identity.start >= self.since);
+        let asked = young.filter(|identity| !first.contains(identity)).map(|young| young.pid);
+        let entry = self.entry.clone();
+        let survey =
+            survey::ask(asked.collect(), self.until, move |pid| {
+                match process::began_with(pid, &entry) {
+                    Began::With(identity) => Some(identity),
+                    _ => None,
+                }
+            });
+        first.extend(survey.answers.into_iter().map(|(_, identity)| identity));
+        let found = census.family(&first, &self.sessions);
+        let silent = survey.silent.iter().filter_map(|pid| census.get(*pid));
+        let silent = silent.filter(|process| !found.contains(process)).cloned().collect();
+        Ok(Members { found, silent })
+    }
+}
+
+/// Process 1, this process and its ancestors: nobody may signal them, whatever speaks for it.
+pub(crate) fn protected() -> Result<HashSet<i32>> {
+    let mut protected = HashSet::from([0, 1]);
+    let mut next = Some(Process::own()?);
+    while let Some(process) = next.filter(|process| protected.insert(process.identity.pid)) {
+        next = Process::look(process.parent)?;
+    }
+    Ok(protected)
+}
+
+/// Whether it may be a member at all.
+pub(super) fn may_be_member(process: &Process, protected: &HashSet<i32>) -> bool {
+    !process.is_kernel && !process.is_dead() && !protected.contains(&process.identity.pid)
+}
+
+/// All processes of this moment that may be members.
+#[derive(Debug)]
+pub(crate) struct Census {
+    processes: HashMap<i32, Process>,
+}
 
 impl Census {
     /// Looks at all.
-    pub(super) fn take() -> Result<Self> {
-        let own = Process::own()?;
-        let processes: HashMap<i32, Process> =
-            Process::all()?.into_iter().map(|process| (process.identity.pid, process)).collect();
-        let mut protected = HashSet::from([0, 1]);
-        let mut pid = own.identity.pid;
-        while protected.insert(pid) {
-            pid = processes.get(&pid).map_or(0, |process| process.parent);
-        }
-        Ok(Self { processes, protected })
-    }
-
-    /// Those that may be members at all.
-    pub(super) fn candidates(&self) -> impl Iterator<Item = &Process> {
-        self.processes.values().filter(|process| self.may_be_member(process))
-    }
-
-    /// The process of that number, if it may be a member.
-    pub(super) fn get(&self, pid: i32) -> Option<&Process> {
-        self.processes.get(&pid).filter(|process| self.may_be_member(process))
-    }
-
-    fn may_be_member(&self, process: &Process) -> bool {
-        !process.is_kernel && !process.is_dead() && !self.protected.contains(&process.identity.pid)
-    }
-
-    /// Those that began with that entry in their environment, and those that did not answer.
-    pub(super) fn marked(&self, entry: &[u8], since: u64) -> (HashSet<Identity>, Vec<Identity>) {
-        let young = self.candidates().filter(|process| process.identity.start >= since);
-        let mut waiting: Vec<Identity> = young.map(|process| process.identity).collect();
-        let (mut marked, mut silent) = (HashSet::new(), Vec::new());
-        while !waiting.is_empty() {
-            let (answer, answers) = mpsc::channel();
-            let (asked, entry) = (waiting.clone(), entry.to_vec());
-            std::thread::spawn(move || {
-                for identity in asked {
-                    if answer.send(process::began_with(identity, &entry)).is_err() {
-                        return;
-                    }
-                }
-            });
-            let mut answered = 0;
-            while answered < waiting.len() {
-                match answers.recv_timeout(PATIENCE) {
-                    Ok(true) => drop(marked.insert(waiting[answered])),
-                    Ok(false) => {}
-                    Err(_) => break,
-                }
-                answered += 1;
+    pub(crate) fn take(protected: &HashSet<i32>, until: Instant) -> Result<Self> {
+        let pids = process::numbers()?.into_keys().collect();
+        let survey = survey::ask(pids, until, |pid| Process::look(pid).transpose());
+        let mut processes = HashMap::new();
+        for (pid, process) in survey.answers {
+            let process = process?;
+            if may_be_member(&process, protected) {
+                processes.insert(pid, process);
             }
-            // The thread hangs in the kernel and is left there; another one asks the rest.
-            silent.extend(waiting.get(answered));
-            waiting.drain(..waiting.len().min(answered + 1));
         }
-        (marked, silent)
+        match survey.silent[..] {
+            [] => Ok(Self { processes }),
+            [first, ..] => Err(Error::Failed(format!(
+                "cannot look at process {first} and {} others: there was no time to",
+                survey.silent.len() - 1
+            ))),
+        }
+    }
+
+    /// Each of them.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Process> {
+        self.processes.values()
+    }
+
+    fn get(&self, pid: i32) -> Option<&Process> {
+        self.processes.get(&pid)
     }
 
     /// `first` and all that belong to them: children of members, and sessions in `sessions` or led by members.
@@ -100,9 +226,15 @@ impl Census {
             .collect();
         loop {
             let before = members.len();
-            for process in self.candidates() {
-                let led =
-                    members.contains(&process.session) || self.is_in(process, sessions, &members);
+            // A session keeps its number as long as a process is in it (`pid` is not freed in the kernel), so that a
+            // member in it proves that the number still means the session that was recorded.
+            let ours: HashSet<i32> = members
+                .iter()
+                .filter_map(|pid| Some(self.get(*pid)?.session))
+                .filter(|session| sessions.contains(session))
+                .collect();
+            for process in self.processes.values() {
+                let led = members.contains(&process.session) || ours.contains(&process.session);
                 if led || self.is_child(process, &members) {
                     members.insert(process.identity.pid);
                 }
@@ -115,15 +247,6 @@ impl Census {
             members.into_iter().filter_map(|pid| self.get(pid)).cloned().collect();
         found.sort_by_key(|process| (process.identity.start, process.identity.pid));
         found
-    }
-
-    /// A session keeps its number as long as a process is in it (`pid` is not freed in the kernel), so that a member in
-    /// it proves that the number still means the session that was recorded.
-    fn is_in(&self, process: &Process, sessions: &[i32], members: &HashSet<i32>) -> bool {
-        sessions.contains(&process.session)
-            && members.iter().any(|pid| {
-                self.processes.get(pid).is_some_and(|member| member.session == process.session)
-            })
     }
 
     /// Whether its parent is a member, and was already there when it began: the look at the one and at the other were
@@ -140,6 +263,7 @@ impl Census {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn process(pid: i32, start: u64, parent: i32, session: i32) -> Process {
         Process {
@@ -155,8 +279,10 @@ mod tests {
     }
 
     fn census(processes: Vec<Process>) -> Census {
-        let processes = processes.into_iter().map(|p| (p.identity.pid, p)).collect();
-        Census { processes, protected: HashSet::from([0, 1, 50]) }
+        let protected = HashSet::from([0, 1, 50]);
+        let candidates = processes.into_iter().filter(|process| may_be_member(process, &protected));
+        let processes = candidates.map(|process| (process.identity.pid, process)).collect();
+        Census { processes }
     }
 
     fn pids(found: &[Process]) -> Vec<i32> {
@@ -201,7 +327,8 @@ mod tests {
     #[test]
     fn children_of_members_are_members_and_this_process_is_not() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let all = Census::take().unwrap();
+        let all = Census::take(&protected().unwrap(), Instant::now() + Duration::from_mins(1));
+        let all = all.unwrap();
         let own = Process::own().unwrap().identity;
         assert!(all.get(own.pid).is_none() && all.get(1).is_none());
         let found = all.get(child.id().cast_signed()).unwrap().clone();

@@ -33,6 +33,11 @@ pub(super) fn judge(
     let Some(expected) = record.and_then(|record| record.executable.as_ref()) else {
         return Ok(());
     };
+    // Only the name of the file, which the kernel knows, as long as that is enough: the file itself may be on a server
+    // that does not answer.
+    if main.executable().as_ref() == Some(&expected.path) {
+        return Ok(());
+    }
     match Executable::of(main) {
         Some(found) if !found.is_same(expected) => Err(Error::Failed(format!(
             "process {} executes {} and not {} any more; stop and start the resource",
@@ -44,7 +49,22 @@ pub(super) fn judge(
     }
 }
 
-fn refuse_stopped(main: &Process) -> Result<()> {
+/// Judges the processes of a service of which none is known to be the main one.
+///
+/// # Errors
+/// None of them runs.
+pub(super) fn refuse_all_stopped(members: &[Process]) -> Result<()> {
+    match members.first() {
+        Some(first) if members.iter().all(Process::is_stopped) => refuse_stopped(first),
+        _ => Ok(()),
+    }
+}
+
+/// Judges a process that is stopped.
+///
+/// # Errors
+/// It stays so.
+pub(crate) fn refuse_stopped(main: &Process) -> Result<()> {
     for _ in 1..LOOKS {
         std::thread::sleep(BETWEEN);
         if !Process::find(main.identity)?.is_some_and(|now| now.is_stopped()) {

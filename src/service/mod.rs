@@ -8,36 +8,42 @@
 
 mod adopt;
 mod answers;
-mod environment;
-mod family;
-mod health;
+mod declared;
+pub(crate) mod environment;
+pub(crate) mod family;
+pub(crate) mod health;
 mod monitor;
 mod notify;
+mod parts;
 mod pidfile;
 mod ready;
 mod record;
-mod run;
+pub(crate) mod run;
 mod script;
 mod start;
 mod stop;
+mod unit;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::cgroup::Leaf;
-use crate::host::process::{self, Process};
+use crate::host::pidfd::Handle;
+use crate::host::process::{self, Identity, Process};
 use crate::host::reaper::Reaper;
 use crate::probe::Url;
 use crate::state::{Lock, StateFile};
 
-use family::Census;
+use family::Proof;
 use record::Record;
+pub(crate) use record::{escaped, unescaped};
+pub use unit::Unit;
 
 /// The variable that marks every process of a service.
 pub const MARK: &str = "OCFBOX_INSTANCE";
@@ -56,6 +62,8 @@ pub struct Service {
     pub pidfile: Option<PidFile>,
     /// Sent to the main process first.
     pub stop_signal: Signal,
+    /// What asks it to end without cutting off anybody, before `stop_signal` does.
+    pub gently: Option<Gently>,
     /// How long it may take to end by itself; without it, two thirds of the action's time.
     pub stop_timeout: Option<Duration>,
     /// Probes that it has to answer.
@@ -66,6 +74,15 @@ pub struct Service {
     pub hung_after: Duration,
 }
 
+/// A first, gentle word to a service that is to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Gently {
+    /// Sent to the main process.
+    pub signal: Signal,
+    /// How long it may take then; without it, half of the action's time.
+    pub timeout: Option<Duration>,
+}
+
 /// What is run.
 #[derive(Clone, Debug)]
 pub enum Kind {
@@ -73,6 +90,8 @@ pub enum Kind {
     Command(Box<Command>),
     /// An LSB init script.
     Script(Script),
+    /// A systemd unit.
+    Unit(Unit),
 }
 
 /// A program that is the service, or starts it.
@@ -102,6 +121,21 @@ pub struct Command {
     pub settle: Duration,
     /// Whether one that runs already is taken over without a PID file that names it.
     pub adopt: bool,
+    /// For a program that is known by the file that configures it, however it was called.
+    pub configured: Option<Configured>,
+}
+
+/// How the process of a program says which file configures it.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// The option before the file's name, `-f`.
+    pub option: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// The one that it takes if it is called without that option.
+    pub default: Option<PathBuf>,
+    /// What it writes before the words that it was called with, if it writes over them.
+    pub title: Option<&'static str>,
 }
 
 /// A directory.
@@ -159,7 +193,10 @@ impl Service {
     /// # Errors
     /// It does not, although something of it is there.
     pub fn monitor(&self, cx: &Cx<'_>) -> Result<crate::agent::Status> {
-        monitor::monitor(self, cx)
+        match self.as_unit() {
+            Some((unit, service)) => unit.monitor(&service, cx),
+            None => monitor::monitor(self, cx),
+        }
     }
 
     /// Starts it and waits until it is up, or leaves nothing of it behind.
@@ -167,7 +204,10 @@ impl Service {
     /// # Errors
     /// It is not up.
     pub fn start(&self, cx: &Cx<'_>) -> Result<()> {
-        start::start(self, cx)
+        match self.as_unit() {
+            Some((unit, service)) => unit.start(&service, cx),
+            None => start::start(self, cx),
+        }
     }
 
     /// Ends it with all its processes.
@@ -175,19 +215,54 @@ impl Service {
     /// # Errors
     /// Something of it is left.
     pub fn stop(&self, cx: &Cx<'_>) -> Result<()> {
-        stop::stop(self, cx)
+        match self.as_unit() {
+            Some((unit, service)) => unit.stop(&service, cx),
+            None => stop::stop(self, cx),
+        }
+    }
+
+    /// Sends a signal to its main process; whether there is one.
+    ///
+    /// # Errors
+    /// Nobody can tell, or the kernel refused.
+    pub fn tell(&self, signal: Signal, cx: &Cx<'_>) -> Result<bool> {
+        let _one_at_a_time = self.lock(cx)?;
+        let record = self.record(cx)?;
+        let members = self.members(cx, record.as_ref())?;
+        let recorded = record.and_then(|record| record.main);
+        let found = members.found.iter().find(|process| Some(process.identity) == recorded);
+        let main = found.or_else(|| monitor::main_of(&members.found)).cloned();
+        let main = match main {
+            Some(main) => Some(main),
+            None => adopt::find(self, cx)?,
+        };
+        let handle = main.map(|main| Handle::open(main.identity)).transpose()?.flatten();
+        handle.as_ref().map(|handle| handle.signal(signal)).transpose()?;
+        Ok(handle.is_some())
     }
 
     /// Looks whether it could be started here.
     ///
     /// # Errors
     /// It could not.
-    pub fn validate(&self) -> Result<()> {
+    pub fn validate(&self, cx: &Cx<'_>) -> Result<()> {
         match &self.kind {
+            Some(Kind::Unit(unit)) => unit.validate(cx),
             Some(Kind::Command(command)) => environment::validate(command),
             Some(Kind::Script(script)) => script.validate(),
             None => Ok(()),
         }
+    }
+
+    /// The unit, and the service as that of the unit. An init script may be one as well: systemd makes a unit of it, or
+    /// has it run another one, and then knows its processes.
+    fn as_unit(&self) -> Option<(Unit, Self)> {
+        let unit = match self.kind.as_ref()? {
+            Kind::Unit(unit) => unit.clone(),
+            Kind::Script(script) => Unit::behind(&script.path)?,
+            Kind::Command(_) => return None,
+        };
+        Some((unit.clone(), Self { kind: Some(Kind::Unit(unit)), ..self.clone() }))
     }
 
     fn name(&self, cx: &Cx<'_>) -> String {
@@ -230,43 +305,66 @@ impl Service {
     }
 
     /// All processes of the service that live, the oldest first; and those that did not say whether they are.
-    ///
-    /// That there is none is looked at twice. The kernel lists a directory in pieces: a process that begins after the
-    /// piece was made is not in it, and its parent may have ended by the time that it is looked at.
     fn members(&self, cx: &Cx<'_>, record: Option<&Record>) -> Result<Members> {
-        let members = self.members_once(cx, record)?;
-        if members.found.is_empty() { self.members_once(cx, record) } else { Ok(members) }
+        self.members_besides(cx, record, &HashSet::new())
     }
 
-    fn members_once(&self, cx: &Cx<'_>, record: Option<&Record>) -> Result<Members> {
-        let census = Census::take()?;
-        let mark = format!("{MARK}={}", self.mark(cx)?);
-        let since = record.map_or(0, |record| record.since);
-        let (mut first, silent) = census.marked(mark.as_bytes(), since);
-        if Reaper::is_at_work() {
-            // What start began and what that left, even if it hides where it comes from.
-            let own = std::process::id().cast_signed();
-            let children = census.candidates().filter(|process| process.parent == own);
-            first.extend(children.map(|process| process.identity));
-        }
-        let mut sessions = Vec::new();
-        let mut groups: HashSet<PathBuf> = self.group_path(cx).into_iter().collect();
+    /// The same for a caller that has seen members: a member's child that hides where it comes from is one even when
+    /// its parent has ended meanwhile.
+    fn members_besides(
+        &self,
+        cx: &Cx<'_>,
+        record: Option<&Record>,
+        seen: &HashSet<Identity>,
+    ) -> Result<Members> {
+        let mut proof = Proof {
+            entry: format!("{MARK}={}", self.mark(cx)?).into_bytes(),
+            since: record.map_or(0, |record| record.since),
+            known: seen.clone(),
+            sessions: Vec::new(),
+            groups: self.group_path(cx).into_iter().collect(),
+            adopts: Reaper::is_at_work(),
+            until: patience(cx),
+        };
         if let Some(record) = record {
-            first.extend(record.main.into_iter().chain(record.parts.iter().copied()));
-            sessions.extend(record.session);
-            groups.extend(record.group.clone());
+            proof.known.extend(record.main.into_iter().chain(record.parts.iter().copied()));
+            proof.sessions.extend(record.session);
+            proof.groups.extend(record.group.clone());
         }
-        for leaf in groups.iter().filter_map(|path| Leaf::at(path)) {
-            let listed = leaf.processes();
-            first.extend(
-                listed.iter().filter_map(|pid| census.get(*pid)).map(|found| found.identity),
-            );
-        }
-        let found = census.family(&first, &sessions);
-        let silent = silent.iter().filter_map(|identity| census.get(identity.pid)).cloned();
-        let silent = silent.filter(|process| !found.contains(process)).collect();
-        Ok(Members { found, silent, census })
+        proof.members()
     }
+}
+
+/// Until when /proc may be looked at: a moment of it is left even when an action's time is over.
+fn patience(cx: &Cx<'_>) -> Instant {
+    const LEAST: Duration = Duration::from_millis(300);
+    Instant::now() + cx.deadline.left_with_reserve().max(LEAST)
+}
+
+/// What a program printed that was run to its end.
+#[derive(Debug)]
+pub struct Captured {
+    /// All that it printed, or the end of it.
+    pub output: Vec<u8>,
+    /// Whether it ended with exit code 0; none if it did not end in time, and was killed.
+    pub succeeded: Option<bool>,
+}
+
+/// Runs a program, in a session of its own and with a plain environment and what is added to it, and keeps the last `most`
+/// bytes that it prints.
+///
+/// # Errors
+/// It could not be run.
+pub fn capture(
+    words: Vec<OsString>,
+    further: &[(OsString, OsString)],
+    most: usize,
+    deadline: &crate::deadline::Deadline,
+) -> Result<Captured> {
+    let variables = environment::with(environment::plain("none"), further);
+    let ran = run::run_keeping(most, words, variables, None, deadline)?;
+    let succeeded = ran.end.is_some().then(|| ran.ended_with(0));
+    Ok(Captured { output: ran.output, succeeded })
 }
 
 /// Who lives of a service.
@@ -274,11 +372,10 @@ impl Service {
 struct Members {
     found: Vec<Process>,
     silent: Vec<Process>,
-    census: Census,
 }
 
 /// Some processes in words.
-fn listed(processes: &[Process]) -> String {
+pub(crate) fn listed(processes: &[Process]) -> String {
     const SHOWN: usize = 3;
     let mut words: Vec<String> = processes.iter().take(SHOWN).map(ToString::to_string).collect();
     if processes.len() > SHOWN {

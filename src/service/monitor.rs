@@ -3,7 +3,10 @@
 #![forbid(unsafe_code)]
 
 use super::record::Record;
-use super::{Check, Kind, Members, Service, adopt, answers, environment, health, listed, run};
+use super::{
+    Check, Kind, Members, Service, adopt, answers, environment, health, listed, parts, run,
+};
+use crate::action::Action;
 use crate::agent::{Cx, Status};
 use crate::error::{Error, Result};
 use crate::host::process::Process;
@@ -21,12 +24,15 @@ pub(super) fn monitor(service: &Service, cx: &Cx<'_>) -> Result<Status> {
         && !process.is_dead()
     {
         health::judge(service, &process, record.as_ref(), cx)?;
+        if let Some(record) = &record {
+            parts::remember(service, record, cx);
+        }
         return deeper(service, cx);
     }
     let members = service.members(cx, record.as_ref())?;
     refuse_silent(&members)?;
     match (members.found.is_empty(), &record) {
-        (true, _) => without_processes(service, &members, record.as_ref(), cx),
+        (true, _) => without_processes(service, record.as_ref(), cx),
         // The record was lost, and the processes know whose they are.
         (false, None) => match main_of(&members.found) {
             Some(main) => {
@@ -45,7 +51,10 @@ pub(super) fn monitor(service: &Service, cx: &Cx<'_>) -> Result<Status> {
             listed(&members.found)
         ))),
         // What an init script started, and did not say which process is the main one.
-        (false, Some(_)) => deeper(service, cx),
+        (false, Some(_)) => {
+            health::refuse_all_stopped(&members.found)?;
+            deeper(service, cx)
+        }
     }
 }
 
@@ -67,23 +76,18 @@ fn parts(members: &[Process]) -> Error {
 
 /// Nobody can say of these whether they are of the service, and so not that it is stopped.
 pub(super) fn refuse_silent(members: &Members) -> Result<()> {
-    if members.silent.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Failed(format!(
-        "cannot tell whether {} belongs to it: it does not answer",
-        listed(&members.silent)
-    )))
+    if members.silent.is_empty() { Ok(()) } else { Err(adopt::unknown(&members.silent)) }
 }
 
 /// None of its processes is here, by all that is known; but it may run without our knowing.
-fn without_processes(
-    service: &Service,
-    members: &Members,
-    record: Option<&Record>,
-    cx: &Cx<'_>,
-) -> Result<Status> {
-    if let Some(found) = adopt::find(service, &members.census) {
+fn without_processes(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Result<Status> {
+    // Nobody of its own is left. Whether another one runs is looked at in the look that decides.
+    let is_first_of_two =
+        matches!(cx.action, Action::Monitor | Action::Status) && !cx.is_probe() && !cx.second_look;
+    if is_first_of_two && matches!(service.kind, Some(Kind::Command(_))) {
+        return Ok(Status::NotRunning);
+    }
+    if let Some(found) = adopt::find(service, cx)? {
         health::judge(service, &found, None, cx)?;
         return deeper(service, cx);
     }
@@ -94,14 +98,16 @@ fn without_processes(
 }
 
 /// What is asked besides the process.
-fn deeper(service: &Service, cx: &Cx<'_>) -> Result<Status> {
+pub(super) fn deeper(service: &Service, cx: &Cx<'_>) -> Result<Status> {
+    // First, because a script may ask the service too, and wait longer for its answer.
+    answers::judge(service, cx)?;
     if let Some(Kind::Script(script)) = &service.kind {
-        let record = service.record(cx)?;
-        if cx.level >= 10 || record.is_none_or(|record| record.main.is_none()) {
+        let unsure = service.probes.is_empty()
+            && service.record(cx)?.is_none_or(|record| record.main.is_none());
+        if cx.level >= 10 || unsure {
             script.confirm(service, cx)?;
         }
     }
-    answers::judge(service, cx)?;
     if let Some(check) = service.check.as_ref().filter(|check| cx.level >= check.level) {
         passes(service, check, cx)?;
     }

@@ -12,8 +12,8 @@ use nix::fcntl::OFlag;
 use crate::error::{Doing, Result};
 use crate::host::process::Process;
 
-/// The process that the file names, if the file may be believed so far: it is root's or ours, nobody else can write
-/// it, and it is younger than the process, so that the number is not one that was used again.
+/// The process that the file names, if the file may be believed so far: it is root's or ours, or of the process's own
+/// user, who could do to it himself whatever we do; nobody else can write it, and it is younger than the process, so that the number is not one that was used again.
 pub(super) fn named(path: &Path) -> Option<Process> {
     let mut options = OpenOptions::new();
     options
@@ -21,12 +21,15 @@ pub(super) fn named(path: &Path) -> Option<Process> {
         .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
     let file = options.open(path).ok()?;
     let about = file.metadata().ok()?;
-    let trusted = [0, nix::unistd::geteuid().as_raw()].contains(&about.uid());
     let written_by_others = about.mode() & 0o022 != 0;
-    if !about.is_file() || !trusted || written_by_others {
+    if !about.is_file() || written_by_others {
         return None;
     }
     let process = Process::look(number(file)?).ok()??;
+    let trusted = [0, nix::unistd::geteuid().as_raw()].contains(&about.uid());
+    if !trusted && process.user() != Some(about.uid()) {
+        return None;
+    }
     let age = seconds_since_boot()? - ticks_to_seconds(process.identity.start)?;
     // The file system's clock is up to a tick behind; a second is what a step of the clock may be.
     (!process.is_dead()
@@ -88,6 +91,16 @@ pub(super) fn write(path: &Path, pid: i32) -> Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written.doing(|| format!("write the PID file {}", path.display()))
+}
+
+/// Removes the file if it names a process that executes another program than `program`: some servers believe it, and do not
+/// start.
+pub(super) fn disown(path: &Path, program: &Path) {
+    let named = number_in(path).and_then(|pid| Process::look(pid).ok()?);
+    let other = named.and_then(|process| process.executable());
+    if other.is_some_and(|other| Some(other) != program.canonicalize().ok()) {
+        let _ = fs::remove_file(path);
+    }
 }
 
 /// Removes the file if it has one of these numbers; another one is somebody else's.

@@ -17,8 +17,11 @@ use crate::host::reaper::{End, Reaper};
 /// How often it is looked.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Most messages that are heard before it is looked at the process and the clock again: anybody may send some.
+const MESSAGES: usize = 16;
+
 /// A daemon's first process ends at the latest so long after its last one answers.
-const HANDOVER: Duration = Duration::from_millis(200);
+pub(super) const HANDOVER: Duration = Duration::from_millis(200);
 
 /// A service that was launched and is not known to be up.
 pub(super) struct Waiting<'a> {
@@ -47,15 +50,18 @@ impl Waiting<'_> {
         let mut asking = Asking::begin(self.service);
         let mut answered = None;
         loop {
+            // Before the dead are counted: whoever is seen dead here and is ours is among them then.
+            let gone = Process::find(main)?.is_none_or(|process| process.is_dead());
             let ended = self.reaper.reap();
             if let Some((_, end)) = ended.iter().find(|(pid, _)| *pid == main.pid) {
                 main = self.successor(main, *end)?;
                 since = Instant::now();
-            } else if Process::find(main)?.is_none_or(|process| process.is_dead()) {
+            } else if gone {
                 // Somebody else's child, which MAINPID or the PID file named.
                 return Err(self.died(main, None));
             }
-            while let Some(message) = self.socket.and_then(Socket::hear) {
+            let heard = std::iter::from_fn(|| self.socket.and_then(Socket::hear));
+            for message in heard.take(MESSAGES) {
                 main = self.told(&message, main, &mut ready)?;
             }
             if !named && let Some(found) = self.named()? {
@@ -143,6 +149,10 @@ impl Waiting<'_> {
         main: Identity,
         ready: &mut bool,
     ) -> Result<Identity> {
+        let counts = message.ready || message.main.is_some();
+        if message.sender == main.pid && !counts {
+            return Ok(main);
+        }
         let members = self.service.members(self.cx, Some(self.record))?.found;
         let member = |pid: i32| members.iter().find(|process| process.identity.pid == pid);
         if member(message.sender).is_none() {
@@ -163,6 +173,11 @@ impl Waiting<'_> {
     fn named(&self) -> Result<Option<Identity>> {
         let Some(file) = &self.service.pidfile else { return Ok(None) };
         let Some(pid) = pidfile::number_in(&file.path) else { return Ok(None) };
+        // A stale one names nobody, or one who was here before; that is seen without looking at all.
+        let since = self.record.since;
+        if Process::look(pid)?.is_none_or(|process| process.identity.start < since) {
+            return Ok(None);
+        }
         let members = self.service.members(self.cx, Some(self.record))?.found;
         let found = members.iter().find(|process| process.identity.pid == pid);
         Ok(found.map(|process| process.identity))

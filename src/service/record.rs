@@ -83,6 +83,15 @@ impl Record {
         self.parts = others.filter(|identity| Some(*identity) != self.main).take(MOST).collect();
     }
 
+    /// Remembers further processes.
+    pub(super) fn remember(&mut self, further: impl Iterator<Item = Identity>) {
+        for identity in further {
+            if !self.parts.contains(&identity) && self.parts.len() < MOST {
+                self.parts.push(identity);
+            }
+        }
+    }
+
     fn text(&self, boot: &str) -> String {
         let mut text = format!("boot {boot}\nsince {}\n", self.since);
         for (word, is_set) in [("complete", self.complete), ("adopted", self.adopted)] {
@@ -144,7 +153,7 @@ fn executable(device: &str, inode: &str, path: &str) -> Option<Executable> {
 }
 
 /// A path as one word of plain characters.
-fn escaped(path: &Path) -> String {
+pub(crate) fn escaped(path: &Path) -> String {
     let mut text = String::new();
     for byte in path.as_os_str().as_bytes() {
         if byte.is_ascii_graphic() && *byte != b'%' {
@@ -156,7 +165,8 @@ fn escaped(path: &Path) -> String {
     text
 }
 
-fn unescaped(text: &str) -> Option<PathBuf> {
+/// The path that such a word is.
+pub(crate) fn unescaped(text: &str) -> Option<PathBuf> {
     let mut bytes = Vec::new();
     let mut given = text.bytes();
     while let Some(byte) = given.next() {

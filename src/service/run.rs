@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::family::Census;
+use super::family::{Census, protected};
 use crate::deadline::Deadline;
 use crate::error::{Doing, Result};
 use crate::host::launch::{Launch, Output};
@@ -25,13 +25,13 @@ use crate::trace_answer;
 
 /// What became of a program.
 #[derive(Debug)]
-pub(super) struct Ran {
+pub(crate) struct Ran {
     /// Its session, which is its number too.
     pub(super) session: i32,
     /// How it ended; none if time was over.
-    pub(super) end: Option<End>,
+    pub(crate) end: Option<End>,
     /// The last lines that it wrote.
-    pub(super) output: Vec<u8>,
+    pub(crate) output: Vec<u8>,
 }
 
 /// How much of the output is kept, in bytes.
@@ -39,12 +39,12 @@ const KEPT: usize = 4096;
 
 impl Ran {
     /// Whether it ended with that exit code.
-    pub(super) fn ended_with(&self, code: i32) -> bool {
+    pub(crate) fn ended_with(&self, code: i32) -> bool {
         self.end == Some(End::Code(code))
     }
 
     /// How it ended and its last words, for a reason.
-    pub(super) fn how(&self) -> String {
+    pub(crate) fn how(&self) -> String {
         let end = self.end.map_or("no end".to_owned(), |end| end.to_string());
         match last_line(&self.output) {
             Some(line) => format!("{end}: {line}"),
@@ -54,7 +54,7 @@ impl Ran {
 }
 
 /// The last line that is not empty.
-pub(super) fn last_line(output: &[u8]) -> Option<String> {
+pub(crate) fn last_line(output: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(output);
     let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
     Some(crate::error::one_line(line, 80))
@@ -67,9 +67,17 @@ pub(super) fn run(
     group: Option<PathBuf>,
     deadline: &Deadline,
 ) -> Result<Ran> {
-    let name = words.first().map_or(String::new(), |word| word.to_string_lossy().into_owned());
-    let (mut reader, writer) = std::io::pipe().doing(|| format!("run {name}"))?;
-    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing(|| format!("run {name}"))?;
+    run_keeping(KEPT, words, environment, group, deadline)
+}
+
+/// The same, with so many bytes kept of what it writes.
+pub(super) fn run_keeping(
+    kept: usize,
+    words: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    group: Option<PathBuf>,
+    deadline: &Deadline,
+) -> Result<Ran> {
     let launch = Launch {
         words,
         environment,
@@ -77,35 +85,82 @@ pub(super) fn run(
         directory: "/".into(),
         umask: None,
         limits: Vec::new(),
-        output: Output::Pipe(writer),
+        input: Vec::new(),
+        output: Output::Files("/dev/null".into(), None),
         group,
     };
-    let identity = launch.start(deadline)?;
-    let mut output = Vec::new();
-    let mut pause = Duration::from_millis(1);
-    // Its end is what is waited for, not that of its output: a daemon that it started may keep the pipe.
-    let end = loop {
-        drain(&mut reader, &mut output);
-        if let Some(end) = ended(identity.pid) {
-            break Some(end);
-        }
-        if deadline.left().is_zero() {
-            end_all(identity)?;
-            break None;
-        }
-        std::thread::sleep(pause.min(deadline.left()));
-        pause = (pause * 2).min(Duration::from_millis(20));
-    };
-    drain(&mut reader, &mut output);
-    trace_answer!("{name}: {end:?}, {:?}", last_line(&output));
-    Ok(Ran { session: identity.pid, end, output })
+    let running = Running { kept, ..Running::begin(launch, deadline)? };
+    running.finish(deadline)
 }
 
-fn drain(reader: &mut std::io::PipeReader, output: &mut Vec<u8>) {
+/// A program that is on its way.
+#[derive(Debug)]
+pub(crate) struct Running {
+    name: String,
+    identity: Identity,
+    reader: std::io::PipeReader,
+    output: Vec<u8>,
+    /// How many bytes are kept of that.
+    kept: usize,
+    end: Option<End>,
+}
+
+impl Running {
+    /// Starts it; its output is kept here, wherever the launch would have it.
+    pub(crate) fn begin(mut launch: Launch, deadline: &Deadline) -> Result<Self> {
+        let name = launch.words.first().map_or(String::new(), |word| word.display().to_string());
+        let (reader, writer) = std::io::pipe().doing(|| format!("run {name}"))?;
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing(|| format!("run {name}"))?;
+        launch.output = Output::Pipe(writer);
+        let identity = launch.start(deadline)?;
+        Ok(Self { name, identity, reader, output: Vec::new(), kept: KEPT, end: None })
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn end(&mut self) -> Option<End> {
+        drain(&mut self.reader, &mut self.output, self.kept);
+        self.end = self.end.or_else(|| ended(self.identity.pid));
+        self.end
+    }
+
+    /// What became of it so far.
+    pub(crate) fn ran(&mut self) -> Ran {
+        let end = self.end();
+        drain(&mut self.reader, &mut self.output, self.kept);
+        trace_answer!("{}: {end:?}, {:?}", self.name, last_line(&self.output));
+        Ran { session: self.identity.pid, end, output: self.output.clone() }
+    }
+
+    /// Ends it with all that it started and did not let go, if it still runs.
+    pub(crate) fn give_up(&mut self) -> Result<()> {
+        if self.end().is_none() { end_all(self.identity) } else { Ok(()) }
+    }
+
+    /// Waits for its end, or ends it when time is over.
+    pub(crate) fn finish(mut self, deadline: &Deadline) -> Result<Ran> {
+        let mut pause = Duration::from_millis(1);
+        // Its end is what is waited for, not that of its output: a daemon that it started may keep the pipe.
+        while self.end().is_none() {
+            if deadline.left().is_zero() {
+                end_all(self.identity)?;
+                let ran = Ran { end: None, ..self.ran() };
+                return Ok(ran);
+            }
+            std::thread::sleep(pause.min(deadline.left()));
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+        Ok(self.ran())
+    }
+}
+
+/// Reads what there is, but not for longer than a program can write without a pause.
+fn drain(reader: &mut std::io::PipeReader, output: &mut Vec<u8>, kept: usize) {
+    const MOST_READS: usize = 64;
     let mut buffer = [0; KEPT];
-    while let Ok(length @ 1..) = reader.read(&mut buffer) {
+    for _ in 0..MOST_READS {
+        let Ok(length @ 1..) = reader.read(&mut buffer) else { return };
         output.extend_from_slice(&buffer[..length]);
-        output.drain(..output.len().saturating_sub(KEPT));
+        output.drain(..output.len().saturating_sub(kept));
     }
 }
 
@@ -120,9 +175,12 @@ fn ended(pid: i32) -> Option<End> {
 
 /// Ends a program that takes too long, and all that it started and did not let go.
 fn end_all(identity: Identity) -> Result<()> {
-    let family = Census::take()?.family(&HashSet::from([identity]), &[identity.pid]);
-    for member in family {
-        if let Some(handle) = Handle::open(member.identity)? {
+    let until = Instant::now() + Duration::from_millis(500);
+    let first = HashSet::from([identity]);
+    let family = Census::take(&protected()?, until)?.family(&first, &[identity.pid]);
+    // Itself in any case, and so that it starts nobody any more.
+    for identity in first.into_iter().chain(family.iter().map(|member| member.identity)) {
+        if let Some(handle) = Handle::open(identity)? {
             handle.signal(Signal::SIGKILL)?;
         }
     }

@@ -2,19 +2,26 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::family::Census;
+use super::answers::{Asking, PAUSES};
+use super::family::{may_be_member, protected};
+use super::ready::HANDOVER;
 use super::record::Record;
 use super::run::{Ran, run};
-use super::{Script, Service, environment, listed, monitor, pidfile};
+use super::{
+    Members, Script, Service, adopt, answers, declared, environment, listed, monitor, patience,
+    pidfile,
+};
 use crate::agent::{Cx, Status};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::host::process::{Identity, Process};
 use crate::host::reaper::Reaper;
+use crate::host::survey;
 
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -71,6 +78,21 @@ impl Script {
         })
     }
 
+    /// What it says of a service of which no process is known. Many a script ends with 0 before it looks what it is asked,
+    /// where its program is not installed or it is switched off: that 0 means nothing.
+    fn claim(&self, service: &Service, cx: &Cx<'_>) -> Result<Said> {
+        let said = self.status(service, cx)?;
+        if !matches!(said, Said::Runs) {
+            return Ok(said);
+        }
+        // "Error and status codes other than status": whatever is no action is an error.
+        let ran = self.run(service, "ocfbox-asks-how-to-use-this", None, &cx.deadline, cx)?;
+        if ran.ended_with(0) {
+            return Ok(Said::Stopped("that it runs, as it says yes to everything".to_owned()));
+        }
+        Ok(said)
+    }
+
     /// Starts it and waits until it says that it runs.
     pub(super) fn start(
         &self,
@@ -90,7 +112,11 @@ impl Script {
             let _ = reaper.reap();
             let members = service.members(cx, Some(record))?;
             let asked = Instant::now();
-            let said = self.status(service, cx)?;
+            let said = if members.found.is_empty() {
+                self.claim(service, cx)?
+            } else {
+                self.status(service, cx)?
+            };
             let lasted = asked.elapsed();
             let why = match said {
                 Said::Runs => {
@@ -98,9 +124,17 @@ impl Script {
                         cx.log
                             .warn(&format!("{shown} start ended with {}, but it runs", ran.how()));
                     }
-                    let main = self.main(service, &members.census);
-                    let main = main.as_ref().or_else(|| monitor::main_of(&members.found));
-                    return Ok(main.map(|process| process.identity));
+                    let leader = self.leader(service, &members, cx)?;
+                    // Where systemd runs what the script asks for, its processes are not known.
+                    let untold =
+                        leader.is_none() && members.found.is_empty() && service.probes.is_empty();
+                    if untold && !Path::new("/run/systemd/system").is_dir() {
+                        return Err(Error::Failed(format!(
+                            "{shown} status says that it runs, but nothing that its start began lives; stop what somebody else started, or name \
+                             its PID file in pidfile"
+                        )));
+                    }
+                    return Ok(leader);
                 }
                 Said::Stopped(how) | Said::Nothing(how) => how,
             };
@@ -120,6 +154,70 @@ impl Script {
             }
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// Waits until all probes are answered, and it is seen who leads the service: its first process may end only when the
+    /// last one is up, although the script says already that it runs.
+    pub(super) fn until_up(
+        &self,
+        service: &Service,
+        record: &Record,
+        mut main: Option<Identity>,
+        reaper: &Reaper,
+        cx: &Cx<'_>,
+    ) -> Result<Option<Identity>> {
+        let mut asking = Asking::begin(service);
+        let mut answered = None;
+        loop {
+            let over = asking.is_over(service, cx);
+            let _ = reaper.reap();
+            if let Some(gone) = main
+                && Process::find(gone)?.is_none_or(|process| process.is_dead())
+            {
+                let members = service.members(cx, Some(record))?;
+                if members.found.is_empty() {
+                    return Err(Error::Failed(format!(
+                        "cannot start: its process {} ended before it answered",
+                        gone.pid
+                    )));
+                }
+                (main, answered) = (self.leader(service, &members, cx)?, None);
+            } else if over {
+                let alone = || Ok(service.members(cx, Some(record))?.found.len() < 2);
+                let until = match answered {
+                    Some(until) => until,
+                    None if main.is_none() || alone()? => return Ok(main),
+                    None => Instant::now() + HANDOVER,
+                };
+                if Instant::now() >= until {
+                    return Ok(main);
+                }
+                answered = Some(until);
+            }
+            let left = cx.deadline.left();
+            if left.is_zero() {
+                return Err(asking.given_up().unwrap_or_else(|| cx.deadline.missed("an answer")));
+            }
+            std::thread::sleep(PAUSES.0.min(left));
+        }
+    }
+
+    /// Which of those that it started is the service: who is of it is known, so that any PID file may say which.
+    fn leader(
+        &self,
+        service: &Service,
+        members: &Members,
+        cx: &Cx<'_>,
+    ) -> Result<Option<Identity>> {
+        let text = std::fs::read(&self.path).unwrap_or_default();
+        let number = pidfile_of(service, &text).and_then(|path| pidfile::number_in(&path));
+        let named = members.found.iter().find(|process| Some(process.identity.pid) == number);
+        let found = match named {
+            Some(named) => Some(named.clone()),
+            None => self.main(service, cx)?,
+        };
+        let found = found.or_else(|| monitor::main_of(&members.found).cloned());
+        Ok(found.map(|process| process.identity))
     }
 
     /// Has it stop by itself. What it leaves is ended afterwards, so that only a service whose processes nobody knows
@@ -142,10 +240,10 @@ impl Script {
         }
         let known = record.is_some_and(|record| record.main.is_some());
         let members = service.members(cx, record)?;
-        if known || !members.found.is_empty() || self.main(service, &members.census).is_some() {
+        if known || !members.found.is_empty() || self.main(service, cx)?.is_some() {
             return Ok(());
         }
-        match self.status(service, cx)? {
+        match self.claim(service, cx)? {
             Said::Runs => Err(Error::Failed(format!(
                 "{} status says that it runs after its stop, and none of its processes is known; end it by hand",
                 self.path.display()
@@ -176,10 +274,16 @@ impl Script {
             return Ok(Status::NotRunning);
         }
         let known = record.and_then(|record| record.main);
-        match (self.status(service, cx)?, known) {
+        match (self.claim(service, cx)?, known) {
             (Said::Stopped(_), _) => Ok(Status::NotRunning),
             // Its processes are not to be told from others, as where systemd runs what the script asks for.
-            (Said::Runs, None) => Ok(Status::Running),
+            (Said::Runs, None) if record.is_none_or(|record| record.parts.is_empty()) => {
+                answers::judge(service, cx).map(|()| Status::Running)
+            }
+            (Said::Runs, None) => Err(Error::Failed(format!(
+                "{} status says that it runs, but all processes of it are dead",
+                self.path.display()
+            ))),
             // Many a script takes a zombie for alive, as `kill -0` does.
             (Said::Runs, Some(main)) if self.is_fooled_by(main, service)? => Ok(Status::NotRunning),
             (Said::Runs, Some(main)) => Err(Error::Failed(format!(
@@ -202,18 +306,39 @@ impl Script {
     }
 
     /// The process that its PID file names, if the script itself knows the program that runs there.
-    pub(super) fn main(&self, service: &Service, census: &Census) -> Option<Process> {
-        let text = std::fs::read(&self.path).ok()?;
-        let path = pidfile_of(service, &text)?;
-        let named = pidfile::named(&path)?;
-        let process =
-            census.get(named.identity.pid).filter(|now| now.identity == named.identity)?;
-        let words = process.words();
-        let called = words.iter().take(2).map(PathBuf::from).chain(process.executable());
-        let known = called.filter_map(|path| path.file_name().map(|name| name.as_bytes().to_vec()));
-        let mentioned = |name: Vec<u8>| name.len() > 2 && contains(&text, &name);
-        (process.is_in_our_namespace() && known.into_iter().any(mentioned)).then(|| process.clone())
+    ///
+    /// # Errors
+    /// The process does not say what it is.
+    pub(super) fn main(&self, service: &Service, cx: &Cx<'_>) -> Result<Option<Process>> {
+        let Ok(text) = std::fs::read(&self.path) else { return Ok(None) };
+        let named = pidfile_of(service, &text).and_then(|path| pidfile::named(&path));
+        let protected = protected()?;
+        let Some(named) = named.filter(|process| may_be_member(process, &protected)) else {
+            return Ok(None);
+        };
+        let asked = named.clone();
+        let survey = survey::ask(vec![named.identity.pid], patience(cx), move |_| {
+            let words = asked.words();
+            // Some write their state behind their name, all in one word.
+            let first =
+                |word: &OsString| word.as_bytes().split(|byte| *byte == b' ').next().map(path_of);
+            let called = words.iter().take(2).filter_map(first).chain(asked.executable());
+            let mut known = called
+                .filter_map(|path| path.file_name().map(|name| name.as_bytes().to_vec()))
+                .filter(|name| name.len() > 2);
+            let is_it = asked.is_in_our_namespace() && known.any(|name| contains(&text, &name));
+            let still = Process::find(asked.identity).ok()?;
+            still.filter(|_| is_it)
+        });
+        if !survey.silent.is_empty() {
+            return Err(adopt::unknown(&[named]));
+        }
+        Ok(survey.answers.into_iter().map(|(_, process)| process).next())
     }
+}
+
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
@@ -223,37 +348,5 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 /// Where the PID file is, by the parameter or by the script itself.
 fn pidfile_of(service: &Service, text: &[u8]) -> Option<PathBuf> {
     let declared = service.pidfile.as_ref().map(|file| file.path.clone());
-    declared.or_else(|| declared_pidfile(text))
-}
-
-/// The comment `# pidfile: /run/x.pid`, as `chkconfig(8)` has it, or the assignment `PIDFILE=/run/x.pid` of Debian's
-/// skeleton, if the path is written out.
-fn declared_pidfile(text: &[u8]) -> Option<PathBuf> {
-    let text = String::from_utf8_lossy(text);
-    text.lines().find_map(|line| {
-        let comment =
-            line.strip_prefix('#').and_then(|rest| rest.trim_start().strip_prefix("pidfile:"));
-        let path =
-            comment.or_else(|| line.strip_prefix("PIDFILE="))?.trim().trim_matches(['"', '\'']);
-        (Path::new(path).is_absolute() && !path.contains(['$', ' '])).then(|| PathBuf::from(path))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_script_says_where_its_pid_file_is() {
-        let cases = [
-            ("#!/bin/sh\n# pidfile: /run/a.pid\n", Some("/run/a.pid")),
-            ("PIDFILE=/run/b.pid\n", Some("/run/b.pid")),
-            ("PIDFILE=\"/run/c.pid\"", Some("/run/c.pid")),
-            ("PIDFILE=/run/$NAME.pid\n", None),
-            ("PIDFILE=x.pid\n", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(declared_pidfile(text.as_bytes()), expected.map(PathBuf::from), "{text}");
-        }
-    }
+    declared.or_else(|| declared::pidfile(text))
 }

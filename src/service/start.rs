@@ -11,7 +11,7 @@ use super::{
     Command, Kind, Readiness, Service, adopt, answers, environment, health, monitor,
     nothing_to_run, pidfile, stop,
 };
-use crate::agent::Cx;
+use crate::agent::{Cx, Status};
 use crate::error::Result;
 use crate::host::cgroup::Leaf;
 use crate::host::process::{Identity, Process};
@@ -25,10 +25,13 @@ pub(super) fn start(service: &Service, cx: &Cx<'_>) -> Result<()> {
     let kind = service.kind.as_ref().ok_or_else(nothing_to_run)?;
     let _one_at_a_time = service.lock(cx)?;
     let record = service.record(cx)?;
-    if runs_already(service, record.as_ref(), cx)? {
-        return Ok(());
+    let before = monitor::monitor(service, &Cx { level: 0, ..cx.clone() });
+    match before {
+        Ok(Status::Running) if is_known(service, record.as_ref(), cx)? => return Ok(()),
+        // Everybody was looked at just now, and there is nothing to forget.
+        Ok(Status::NotRunning) if record.is_none() => {}
+        _ => clear(service, record, cx)?,
     }
-    clear(service, record, cx)?;
     let group = service.group_path(cx).and_then(|path| Leaf::make(&path));
     let mut record = Record::begin(group.as_ref().map(Leaf::path))?;
     // Before there is anything to find.
@@ -38,7 +41,8 @@ pub(super) fn start(service: &Service, cx: &Cx<'_>) -> Result<()> {
         Kind::Command(command) => launch(service, command, &mut record, &reaper, cx),
         Kind::Script(script) => script
             .start(service, &mut record, &reaper, cx)
-            .and_then(|main| answers::wait(service, main, cx).map(|()| main)),
+            .and_then(|main| script.until_up(service, &record, main, &reaper, cx)),
+        Kind::Unit(_) => return Err(nothing_to_run()),
     };
     let finished = started.and_then(|main| finish(service, kind, &mut record, main, cx));
     finished.map_err(|error| {
@@ -48,12 +52,8 @@ pub(super) fn start(service: &Service, cx: &Cx<'_>) -> Result<()> {
     })
 }
 
-/// Whether it works already: recorded, or found and recorded now.
-fn runs_already(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Result<bool> {
-    let shallow = Cx { level: 0, ..cx.clone() };
-    if !matches!(monitor::monitor(service, &shallow), Ok(crate::agent::Status::Running)) {
-        return Ok(false);
-    }
+/// Whether the one that runs is recorded: it was, or is now.
+fn is_known(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Result<bool> {
     if record.is_some_and(|record| record.complete) {
         let main = record.and_then(|record| record.main);
         if main.is_none()
@@ -65,7 +65,7 @@ fn runs_already(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Resu
     let members = service.members(cx, record)?;
     let found = match monitor::main_of(&members.found) {
         Some(main) => Some(main.clone()),
-        None => adopt::find(service, &members.census),
+        None => adopt::find(service, cx)?,
     };
     // That a script says so is no proof; its start does no harm to one that runs.
     if found.is_none() && members.found.is_empty() {
@@ -85,10 +85,7 @@ fn runs_already(service: &Service, record: Option<&Record>, cx: &Cx<'_>) -> Resu
 /// Ends what is left of an earlier life of the service, so that this one does not meet it.
 fn clear(service: &Service, record: Option<Record>, cx: &Cx<'_>) -> Result<()> {
     let members = service.members(cx, record.as_ref())?;
-    if record.is_none()
-        && members.found.is_empty()
-        && adopt::find(service, &members.census).is_none()
-    {
+    if record.is_none() && members.found.is_empty() && adopt::find(service, cx)?.is_none() {
         return monitor::refuse_silent(&members);
     }
     let half = cx.deadline.left() / 3;
@@ -113,6 +110,12 @@ fn launch(
     let errors = command.errors.as_ref().unwrap_or(&command.output);
     let logged = std::fs::metadata(errors).map_or(0, |about| about.len());
     let settle = settle(service, command, cx);
+    if command.configured.is_some()
+        && let Some(file) = &service.pidfile
+        && let Some(program) = environment::find(command)
+    {
+        pidfile::disown(&file.path, &program);
+    }
     let launched = launch.start(&cx.deadline)?;
     record.session = Some(launched.pid);
     record.main = Some(launched);
@@ -151,7 +154,7 @@ fn finish(
 ) -> Result<()> {
     let checked = match kind {
         Kind::Command(command) => environment::keeps_its_program(command),
-        Kind::Script(_) => true,
+        Kind::Script(_) | Kind::Unit(_) => true,
     };
     let main = main.map(Process::find).transpose()?.flatten();
     let members = service.members(cx, Some(record))?.found;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -12,10 +13,19 @@ use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::cgroup::Leaf;
 use crate::host::pidfd::{Handle, wait_for_all};
-use crate::host::process::Process;
+use crate::host::process::{Identity, Process};
 
 /// How long it is waited for an end before all processes are looked at again: new ones may have come.
 const ROUND: Duration = Duration::from_millis(200);
+
+/// With thousands of processes a look is work; so a daemon that takes long is looked at less and less often.
+const LONGEST_ROUND: Duration = Duration::from_secs(2);
+
+/// How long the parts of a dead main process may take to end, if nothing else is said: nobody leads them any more.
+const LEADERLESS: Duration = Duration::from_secs(10);
+
+/// The same for a service whose main process has a way of its own to tell its parts: workers of Apache ignore SIGTERM.
+const ORPHANS: Duration = Duration::from_secs(2);
 
 /// Ends all of the service.
 ///
@@ -41,13 +51,40 @@ pub(super) fn end(
     until: Instant,
     cx: &Cx<'_>,
 ) -> Result<()> {
-    let record = adopted_for_stop(service, record, cx)?;
+    let mut round = Round { service, cx, seen: HashSet::new(), numbers: Vec::new() };
     // What was learned on the way, so that the PID file is known for ours after the processes are gone.
-    let mut numbers: Vec<i32> = record.iter().filter_map(|record| Some(record.main?.pid)).collect();
-    if !ask(service, record.as_ref(), until, &mut numbers, cx)? {
-        kill(service, record.as_ref(), &mut numbers, cx)?;
+    round.numbers.extend(record.iter().filter_map(|record| Some(record.main?.pid)));
+    let mut members = round.members(record.as_ref())?;
+    let record =
+        if members.found.is_empty() { adopted_for_stop(service, record, cx)? } else { record };
+    if record.as_ref().is_some_and(|record| record.adopted) && members.found.is_empty() {
+        members = round.members(record.as_ref())?;
     }
-    forget(service, record.as_ref(), &numbers, cx)
+    if !ask(&mut round, record.as_ref(), members, until)? {
+        kill(&mut round, record.as_ref())?;
+    }
+    forget(service, record.as_ref(), &round.numbers, cx)
+}
+
+/// Looks that know what the earlier ones saw.
+struct Round<'a> {
+    service: &'a Service,
+    cx: &'a Cx<'a>,
+    seen: HashSet<Identity>,
+    /// Numbers that members have or had.
+    numbers: Vec<i32>,
+}
+
+impl Round<'_> {
+    fn members(&mut self, record: Option<&Record>) -> Result<Members> {
+        let members = self.service.members_besides(self.cx, record, &self.seen)?;
+        for process in &members.found {
+            if self.seen.insert(process.identity) {
+                self.numbers.push(process.identity.pid);
+            }
+        }
+        Ok(members)
+    }
 }
 
 /// A daemon that runs although nobody recorded it is recorded now: from here on it is known by its identity.
@@ -56,11 +93,7 @@ fn adopted_for_stop(
     record: Option<Record>,
     cx: &Cx<'_>,
 ) -> Result<Option<Record>> {
-    let members = service.members(cx, record.as_ref())?;
-    if !members.found.is_empty() {
-        return Ok(record);
-    }
-    let Some(found) = adopt::find(service, &members.census) else { return Ok(record) };
+    let Some(found) = adopt::find(service, cx)? else { return Ok(record) };
     cx.log.info(&format!("{found} is the one that is configured; ending it"));
     let mut adopted = Record { adopted: true, since: found.identity.start, ..Record::default() };
     adopted.know(Some(&found), &[], false);
@@ -69,43 +102,76 @@ fn adopted_for_stop(
 
 /// Asks the main process, which knows best how to end its parts; and when it is gone, them. Whether nobody is left.
 fn ask(
-    service: &Service,
+    round: &mut Round<'_>,
     record: Option<&Record>,
-    until: Instant,
-    numbers: &mut Vec<i32>,
-    cx: &Cx<'_>,
+    mut members: Members,
+    mut until: Instant,
 ) -> Result<bool> {
-    let mut asked = Vec::new();
+    let (service, cx) = (round.service, round.cx);
+    let recorded = record.and_then(|record| record.main);
+    let is_main = |process: &Process| Some(process.identity) == recorded;
+    let (mut asked, mut awake, mut orphaned) = (Vec::new(), Vec::new(), None);
+    let mut pause = ROUND;
+    let orphans = match (service.gently, service.stop_timeout) {
+        (Some(_), _) => ORPHANS,
+        (None, given) => given.unwrap_or(LEADERLESS),
+    };
+    let gentle = service.gently.map(|gently| {
+        let half = cx.deadline.timeout() / 2;
+        (gently.signal, (Instant::now() + gently.timeout.unwrap_or(half).min(half)).min(until))
+    });
     loop {
-        let Members { found, silent, .. } = service.members(cx, record)?;
+        let Members { found, silent } = members;
         if found.is_empty() {
             return Ok(silent.is_empty());
         }
-        numbers.extend(found.iter().map(|process| process.identity.pid));
-        let main = record.and_then(|record| record.main);
-        let main = found.iter().find(|process| Some(process.identity) == main);
+        let main = found.iter().find(|process| is_main(process));
+        if recorded.is_some() && main.is_none() {
+            let since = *orphaned.get_or_insert_with(Instant::now);
+            until = until.min(since + orphans);
+        }
         let main = main.or_else(|| monitor::main_of(&found));
         let meant: Vec<&Process> = main.map_or_else(|| found.iter().collect(), |main| vec![main]);
         let mut handles = Vec::new();
         for process in meant {
             let Some(handle) = Handle::open(process.identity)? else { continue };
-            if !asked.contains(&process.identity) {
-                asked.push(process.identity);
-                handle.signal(service.stop_signal)?;
-                // A stopped process acts upon no signal but this one and SIGKILL.
-                if process.is_stopped() {
-                    handle.signal(Signal::SIGCONT)?;
-                }
+            let signal = match gentle {
+                // Its parts would not know what to make of it.
+                Some((signal, end)) if Instant::now() < end && is_main(process) => signal,
+                _ => service.stop_signal,
+            };
+            if !asked.contains(&(process.identity, signal)) {
+                asked.push((process.identity, signal));
+                handle.signal(signal)?;
             }
             handles.push(handle);
         }
+        wake(&found, &mut awake)?;
         let left = until.saturating_duration_since(Instant::now()).min(cx.deadline.left());
         if left.is_zero() {
             cx.log.warn(&format!("killing what did not end in time: {}", listed(&found)));
             return Ok(false);
         }
-        wait(&handles, left.min(ROUND));
+        let gentle_left = gentle.map(|(_, end)| end.saturating_duration_since(Instant::now()));
+        let gentle_left = gentle_left.filter(|left| !left.is_zero()).unwrap_or(left);
+        wait(&handles, left.min(pause).min(gentle_left));
+        pause = (pause * 2).min(LONGEST_ROUND);
+        members = round.members(record)?;
     }
+}
+
+/// Lets those go on that are stopped: they act upon no signal but this one and SIGKILL, and a main process waits for its
+/// parts. Each once, in case somebody insists.
+fn wake(found: &[Process], awake: &mut Vec<Identity>) -> Result<()> {
+    for process in found.iter().filter(|process| process.is_stopped()) {
+        if !awake.contains(&process.identity) {
+            awake.push(process.identity);
+            if let Some(handle) = Handle::open(process.identity)? {
+                handle.signal(Signal::SIGCONT)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Waits for an end; also without a process to wait for some time passes.
@@ -121,23 +187,18 @@ fn wait(handles: &[Handle], at_most: Duration) {
 ///
 /// # Errors
 /// Some do not die, which the kernel alone can prevent.
-fn kill(
-    service: &Service,
-    record: Option<&Record>,
-    numbers: &mut Vec<i32>,
-    cx: &Cx<'_>,
-) -> Result<()> {
+fn kill(round: &mut Round<'_>, record: Option<&Record>) -> Result<()> {
+    let (service, cx) = (round.service, round.cx);
     loop {
         // Before all are looked at, which takes longer the more there are.
         if let Some(leaf) = own_leaf(service, record, cx)? {
             leaf.kill();
         }
-        let members = service.members(cx, record)?;
+        let members = round.members(record)?;
         if members.found.is_empty() {
             return monitor::refuse_silent(&members);
         }
-        numbers.extend(members.found.iter().map(|process| process.identity.pid));
-        let frozen = freeze(service, record, members.found, cx)?;
+        let frozen = freeze(round, record, members.found)?;
         let mut handles = Vec::new();
         for process in &frozen {
             if let Some(handle) = Handle::open(process.identity)? {
@@ -159,15 +220,14 @@ fn kill(
 /// Stops whoever could make new processes faster than they are killed: a stopped process forks no more. Comes back
 /// with all that there are then.
 fn freeze(
-    service: &Service,
+    round: &mut Round<'_>,
     record: Option<&Record>,
     mut found: Vec<Process>,
-    cx: &Cx<'_>,
 ) -> Result<Vec<Process>> {
     const ROUNDS: usize = 50;
     for _ in 0..ROUNDS {
         let running: Vec<&Process> = found.iter().filter(|process| !process.is_stopped()).collect();
-        if running.is_empty() || cx.deadline.left_with_reserve().is_zero() {
+        if running.is_empty() || round.cx.deadline.left_with_reserve().is_zero() {
             break;
         }
         for process in &running {
@@ -176,7 +236,7 @@ fn freeze(
             }
         }
         let before: Vec<_> = found.iter().map(|process| process.identity).collect();
-        found = service.members(cx, record)?.found;
+        found = round.members(record)?.found;
         if found.iter().all(|process| before.contains(&process.identity)) {
             break;
         }

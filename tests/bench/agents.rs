@@ -75,6 +75,8 @@ fn contained(options: &Options) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    // A shell as PID 1 reaps orphans; the shell agents wait for ever for the end of a zombie.
+    command.args(["sh", "-c", "\"$@\"; exit $?", "sh"]);
     command.arg(program).arg(INSIDE).arg("--output").arg(&options.output);
     if options.quick {
         command.arg("--quick");

@@ -137,6 +137,32 @@ pub const ALL: &[Case] = &[
         apart: [&[("ip", "198.18.255.10")], &[("ip", "198.18.255.11")]],
         ..plain("SendArp", &[("nic", "eth0")])
     },
+    plain("anything", &[("binfile", "/bin/sleep"), ("cmdline_options", "4711")]),
+    Case {
+        label: "service (command)",
+        peer: None,
+        ..plain("service", &[("command", "/bin/sleep 4712"), ("settle", "0")])
+    },
+    Case {
+        apart: [
+            &[("configfile", "/run/bench/apache-8001.conf")],
+            &[("configfile", "/run/bench/apache-8002.conf")],
+        ],
+        ..plain("apache", &[("testregex", "Apache Server Status")])
+    },
+    Case {
+        apart: [
+            &[
+                ("configfile", "/run/bench/nginx-8003.conf"),
+                ("status10url", "http://localhost:8003/"),
+            ],
+            &[
+                ("configfile", "/run/bench/nginx-8004.conf"),
+                ("status10url", "http://localhost:8004/"),
+            ],
+        ],
+        ..plain("nginx", &[])
+    },
     plain("Dummy", &[]),
     plain("Stateful", &[]),
     plain("Delay", &[("startdelay", "0"), ("stopdelay", "0"), ("mondelay", "0")]),

@@ -36,6 +36,7 @@ impl Host {
         for program in cases::STAND_INS {
             sh(&format!("cp /bin/true {DIRECTORY}/stand-ins/{program}"))?;
         }
+        web_servers()?;
         let host = Self { directory: DIRECTORY.into() };
         host.lay_cable()?;
         Ok(host)
@@ -89,6 +90,36 @@ impl Host {
             .map(|text| text.trim().to_owned())
             .map_err(|error| format!("eth0: {error}"))
     }
+}
+
+/// Configurations of web servers with a port and a PID file of their own, for each side.
+fn web_servers() -> Result<(), String> {
+    let write = |name: &str, port: u16, text: &str| {
+        let path = format!("{DIRECTORY}/{name}-{port}.conf");
+        let text = text.replace("PORT", &port.to_string()).replace("DIR", DIRECTORY);
+        std::fs::write(&path, text).map_err(|error| format!("{path}: {error}"))
+    };
+    for port in [8001, 8002] {
+        write(
+            "apache",
+            port,
+            "ServerRoot DIR\nServerName localhost\nPidFile DIR/apache-PORT.pid\nErrorLog DIR/log\nDefaultRuntimeDir DIR\n\
+             Listen 127.0.0.1:PORT\nUser www-data\nGroup www-data\n\
+             LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\n\
+             LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n\
+             LoadModule status_module /usr/lib/apache2/modules/mod_status.so\n\
+             <Location /server-status>\nSetHandler server-status\n</Location>\n",
+        )?;
+    }
+    for port in [8003, 8004] {
+        write(
+            "nginx",
+            port,
+            "pid DIR/nginx-PORT.pid;\nerror_log DIR/log;\nuser www-data;\nevents {}\n\
+             http { access_log off; server { listen 127.0.0.1:PORT; } }\n",
+        )?;
+    }
+    Ok(())
 }
 
 fn sh(commands: &str) -> Result<(), String> {

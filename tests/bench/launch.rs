@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// What one run cost.
 #[derive(Clone, Copy, Debug)]
@@ -87,16 +88,39 @@ impl Tools {
     /// Runs `command` under strace. It has to succeed.
     pub fn count(&self, command: &Command) -> Result<Calls, String> {
         let file = self.trace.to_string_lossy();
-        let status = behind(&["/usr/bin/strace", "-f", "-qq", "-s", "0", "-o", &file], command)
+        let _ = fs::remove_file(&self.trace);
+        let mut strace = behind(&["/usr/bin/strace", "-f", "-q", "-s", "0", "-o", &file], command)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .status()
+            .spawn()
             .map_err(|error| format!("strace: {error}"))?;
-        if !status.success() {
-            return Err(format!("{command:?} under strace: {status}"));
+        // It stays with what the program leaves behind, as a start does; and that is another matter.
+        let mut ended = None;
+        while ended.is_none() && strace.try_wait().is_ok_and(|status| status.is_none()) {
+            std::thread::sleep(Duration::from_millis(50));
+            ended = self.end_of_first();
+        }
+        let own = i32::try_from(strace.id()).map_err(|error| format!("strace: {error}"))?;
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(own), nix::sys::signal::SIGTERM);
+        strace.wait().map_err(|error| format!("strace: {error}"))?;
+        let ended = ended.or_else(|| self.end_of_first());
+        if ended.as_deref() != Some("exited with 0 +++") {
+            return Err(format!("{command:?} under strace: {ended:?}"));
         }
         let log = fs::read(&self.trace).map_err(|error| format!("{file}: {error}"))?;
         Ok(String::from_utf8_lossy(&log).lines().fold(Calls::default(), counted))
+    }
+
+    /// How the first process in strace's log ended, if it has.
+    fn end_of_first(&self) -> Option<String> {
+        let log = fs::read(&self.trace).ok()?;
+        let log = String::from_utf8_lossy(&log);
+        let first = log.split_whitespace().next()?;
+        log.lines().find_map(|line| {
+            let (process, event) = line.split_once(' ')?;
+            let end = event.trim_start().strip_prefix("+++ ")?;
+            (process == first).then(|| end.to_owned())
+        })
     }
 }
 

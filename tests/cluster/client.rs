@@ -1,4 +1,4 @@
-//! The client role: asks a server for its name every few milliseconds, and reports each answer with its time.
+//! The client role: asks a server for its name again and again, and reports each answer with its time.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,37 +19,89 @@ use crate::{Outcome, clock, says};
 /// The private first argument for this role.
 pub const ROLE: &str = "role:client";
 
-/// A new request begins this often, whether or not the ones before it were answered.
-const INTERVAL: Duration = Duration::from_millis(3);
+/// The service of every node, which says its name to whoever asks anything.
+pub const NAME: &str = "name";
 
-/// A request that got no answer is given up before its SYN would be repeated, which is after a second.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// A web server, which has a page that is the node's name.
+pub const PAGE: &str = "page";
+
+/// How a server is asked.
+struct Question {
+    /// A new request begins this often, whether or not the ones before it were answered.
+    interval: Duration,
+    /// A request that got no answer is given up before its SYN would be repeated, which is after a second.
+    patience: Duration,
+    words: &'static [u8],
+    /// The name in what came, when all has come; the second argument says that nothing more does.
+    answer: fn(&[u8], bool) -> Option<String>,
+}
+
+const QUESTIONS: [(&str, Question); 2] = [
+    (
+        NAME,
+        Question {
+            interval: Duration::from_millis(3),
+            patience: Duration::from_millis(250),
+            words: b"who?",
+            answer: |received, _| text(received),
+        },
+    ),
+    (
+        PAGE,
+        Question {
+            interval: Duration::from_millis(20),
+            patience: Duration::from_millis(200),
+            words: b"GET /node HTTP/1.0\r\n\r\n",
+            answer: |received, over| if over { page(received) } else { None },
+        },
+    ),
+];
+
+/// What a page says, if the server says that it is the one.
+fn page(received: &[u8]) -> Option<String> {
+    let answer = String::from_utf8_lossy(received);
+    let (head, page) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?;
+    if status == "200" { text(page.trim().as_bytes()) } else { None }
+}
+
+fn text(received: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(received).into_owned();
+    (!text.is_empty()).then_some(text)
+}
 
 /// One request under way.
 struct Request {
     begun: Instant,
     connection: TcpStream,
     asked: bool,
+    received: Vec<u8>,
 }
 
 /// Asks until it is killed. A line on standard output is the time of an answer and the server's name.
-pub fn ask(server: &str) -> Outcome<()> {
+pub fn ask(server: &str, question: &str) -> Outcome<()> {
+    let question = QUESTIONS.iter().find(|(name, _)| *name == question);
+    let (_, question) = question.ok_or("the client does not know what to ask")?;
     let server: SocketAddr =
         server.parse().map_err(says(format!("{server} is not an address with a port")))?;
     let mut requests: Vec<Request> = Vec::new();
     let mut next = Instant::now();
     loop {
         if next <= Instant::now() {
-            next = Instant::now() + INTERVAL;
+            next = Instant::now() + question.interval;
             // No route or no neighbour is an unanswered request like any other.
             requests.extend(begin(server).ok());
         }
-        requests.retain(|request| request.begun.elapsed() < PATIENCE);
+        requests.retain(|request| request.begun.elapsed() < question.patience);
         let ready = wait_for_any(&requests, next);
         requests = requests
             .into_iter()
             .zip(ready)
-            .filter_map(|(request, ready)| if ready { go_on(request) } else { Some(request) })
+            .filter_map(
+                |(request, ready)| {
+                    if ready { go_on(request, question) } else { Some(request) }
+                },
+            )
             .collect();
     }
 }
@@ -62,7 +114,8 @@ fn begin(server: SocketAddr) -> Result<Request, Errno> {
     setsockopt(&socket, Linger, &linger { l_onoff: 1, l_linger: 0 })?;
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(server)) {
         Ok(()) | Err(Errno::EINPROGRESS) => {
-            Ok(Request { begun: Instant::now(), connection: socket.into(), asked: false })
+            let connection = socket.into();
+            Ok(Request { begun: Instant::now(), connection, asked: false, received: Vec::new() })
         }
         Err(error) => Err(error),
     }
@@ -84,14 +137,17 @@ fn wait_for_any(requests: &[Request], until: Instant) -> Vec<bool> {
 }
 
 /// Sends or receives if it can be done now; `None` when the request is over.
-fn go_on(mut request: Request) -> Option<Request> {
+fn go_on(mut request: Request, question: &Question) -> Option<Request> {
     let result = if request.asked {
-        receive(&mut request.connection)
+        receive(&mut request, question)
     } else {
-        send(&mut request.connection)
+        request.connection.write_all(question.words).map(|()| {
+            request.asked = true;
+            false
+        })
     };
     match result {
-        Ok(false) => Some(Request { asked: true, ..request }),
+        Ok(false) => Some(request),
         Err(error) if is_early(&error) => Some(request),
         Ok(true) | Err(_) => None,
     }
@@ -102,19 +158,16 @@ fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected)
 }
 
-fn send(connection: &mut TcpStream) -> io::Result<bool> {
-    connection.write_all(b"who?")?;
-    Ok(false)
-}
-
-fn receive(connection: &mut TcpStream) -> io::Result<bool> {
-    let mut name = [0_u8; 32];
-    let length = connection.read(&mut name)?;
-    if length > 0 {
-        let name = String::from_utf8_lossy(&name[..length]);
+/// Whether the request is over.
+fn receive(request: &mut Request, question: &Question) -> io::Result<bool> {
+    let mut part = [0_u8; 512];
+    let length = request.connection.read(&mut part)?;
+    request.received.extend_from_slice(&part[..length]);
+    let answer = (question.answer)(&request.received, length == 0);
+    if let Some(name) = &answer {
         let mut output = io::stdout().lock();
         writeln!(output, "{} {name}", clock::now().as_micros())?;
         output.flush()?;
     }
-    Ok(true)
+    Ok(length == 0 || answer.is_some())
 }

@@ -11,7 +11,7 @@ use crate::laboratory::disk;
 use crate::machine::Machine;
 use crate::network::{CARDS, RING, SERVICE};
 use crate::watch::Watch;
-use crate::{Outcome, logs, says, server};
+use crate::{Outcome, client, logs, says, server, web};
 
 /// Number of the client in the service network.
 const CLIENT: u8 = 100;
@@ -100,6 +100,7 @@ impl Fleet {
         for identity in &IDENTITIES {
             identity.install(&machine)?;
         }
+        web::install(&machine)?;
         let berth = self
             .berths
             .iter_mut()
@@ -174,12 +175,17 @@ impl Fleet {
 
     /// Lets the client ask the address from now on, for the name of the node.
     pub fn watch(&self, address: &str) -> Outcome<Watch> {
-        Watch::begin(&self.client, address, server::PORT)
+        Watch::begin(&self.client, address, server::PORT, client::NAME)
     }
 
     /// Lets the client ask the service that moves with the address.
     pub fn watch_service(&self, address: &str) -> Outcome<Watch> {
-        Watch::begin(&self.client, address, server::OWN_PORT)
+        Watch::begin(&self.client, address, server::OWN_PORT, client::NAME)
+    }
+
+    /// Lets the client ask the web server that moves with the address for its page.
+    pub fn watch_page(&self, address: &str) -> Outcome<Watch> {
+        Watch::begin(&self.client, address, web::PORT, client::PAGE)
     }
 
     /// Lets the client open a connection and hold it.

@@ -11,7 +11,7 @@ use crate::identity::{IDENTITIES, Identity};
 use crate::install::{Installation, install};
 use crate::machine::Machine;
 use crate::network::RING;
-use crate::{Outcome, says, wait};
+use crate::{Outcome, says, wait, web};
 
 /// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -28,6 +28,9 @@ const RESOURCE_MANAGER: &str = "/usr/share/heartbeat/ResourceManager";
 /// The addresses of the one resource group.
 pub const ADDRESSES: [&str; 3] = ["10.77.0.50", "10.77.0.51", "fd00:77::52"];
 
+/// The address of the web server.
+pub const WEBSITE: &str = "10.77.0.71";
+
 /// The group's resources, in the words of haresources.
 const OURS: [&str; 3] =
     ["IPaddr2::10.77.0.50/24/eth0", "IPaddr::10.77.0.51/24/eth0", "IPv6addr::fd00:77::52/64/eth0"];
@@ -40,6 +43,8 @@ const THEIRS: [&str; 3] = [OURS[0], OURS[1], "IPv6addr::fd00:77:0:0:0:0:0:52/64/
 pub enum Duty {
     /// One group of addresses, which stays where it is until it has to go.
     Group,
+    /// An address and a web server, which stay where they are until they have to go.
+    Website,
     /// The identities of two servers, each of which goes home as soon as it can.
     Mutual,
 }
@@ -77,6 +82,9 @@ impl Heartbeat {
     fn haresources(&self) -> String {
         match self.duty {
             Duty::Group => format!("node1 {}\n", self.resources().join(" ")),
+            Duty::Website => {
+                format!("node1 IPaddr2::{WEBSITE}/24/eth0 apache::{}\n", web::CONFIGURATION)
+            }
             Duty::Mutual => IDENTITIES.iter().map(line).collect(),
         }
     }
@@ -149,7 +157,7 @@ impl Heartbeat {
     /// Waits until the resources are where they belong.
     pub fn await_home(&self) -> Outcome<()> {
         match self.duty {
-            Duty::Group => self.await_settled(1),
+            Duty::Group | Duty::Website => self.await_settled(1),
             Duty::Mutual => {
                 self.await_members()?;
                 for identity in &IDENTITIES {
@@ -163,7 +171,11 @@ impl Heartbeat {
     /// Waits until node `number` alone holds every address of the group, and no script is at work any more.
     pub fn await_settled(&self, number: u8) -> Outcome<()> {
         self.await_members()?;
-        for address in ADDRESSES {
+        let addresses = match self.duty {
+            Duty::Website => &[WEBSITE][..],
+            Duty::Group | Duty::Mutual => &ADDRESSES,
+        };
+        for address in addresses {
             self.fleet.await_holders(address, &[number], PATIENCE)?;
         }
         self.await_quiet()
@@ -236,7 +248,7 @@ fn line(identity: &Identity) -> String {
 /// `udpport` must stand before the lines that use it.
 fn configuration(duty: Duty) -> String {
     let failback = match duty {
-        Duty::Group => "off",
+        Duty::Group | Duty::Website => "off",
         Duty::Mutual => "on",
     };
     let (nic, first, second) = (RING.nic, RING.address(1), RING.address(2));

@@ -33,6 +33,7 @@ mod server;
 mod stage;
 mod wait;
 mod watch;
+mod web;
 
 use std::env;
 use std::fmt::Display;
@@ -57,8 +58,9 @@ fn main() -> ExitCode {
         machine::INIT => machine::init(rest),
         server::ROLE => server::serve(word(0), word(1)).map(|()| ExitCode::SUCCESS),
         server::HOLDING => server::hold(word(0)).map(|()| ExitCode::SUCCESS),
+        web::SQUATTER => web::squat().map(|()| ExitCode::SUCCESS),
         connection::ROLE => connection::keep(word(0)).map(|()| ExitCode::SUCCESS),
-        client::ROLE => client::ask(word(0)).map(|()| ExitCode::SUCCESS),
+        client::ROLE => client::ask(word(0), word(1)).map(|()| ExitCode::SUCCESS),
         _ => runner::run(&arguments),
     };
     outcome.unwrap_or_else(|error| {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 
-use crate::Outcome;
+use crate::{Outcome, web};
 
 /// A program or file, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 19] = [
+const NEEDED: [(&str, &str); 22] = [
     ("corosync", "corosync"),
     ("corosync-cmapctl", "corosync"),
     ("pacemakerd", "pacemaker"),
@@ -23,6 +23,9 @@ const NEEDED: [(&str, &str); 19] = [
     ("/usr/share/heartbeat/hb_standby", "heartbeat"),
     ("/usr/share/heartbeat/ResourceManager", "heartbeat"),
     ("/usr/lib/ocf/resource.d/heartbeat/IPaddr2", "resource-agents"),
+    (web::PROGRAM, "apache2"),
+    ("curl", "curl"),
+    ("pkill", "procps"),
     ("cl_status", "heartbeat"),
     ("ifconfig", "net-tools"),
     ("pgrep", "procps"),

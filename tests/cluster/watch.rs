@@ -43,13 +43,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Lets the client ask `address` from now on.
-    pub fn begin(client: &Machine, address: &str, port: u16) -> Outcome<Self> {
+    /// Lets the client ask `address` from now on, with one of the questions that it knows.
+    pub fn begin(client: &Machine, address: &str, port: u16, question: &str) -> Outcome<Self> {
         let ip: IpAddr = address.parse().map_err(says(format!("{address} is not an address")))?;
         let program = std::env::current_exe().map_err(says("cannot find this program"))?;
         let mut process = client
             .network_command(&program.to_string_lossy())
-            .args([client::ROLE, &SocketAddr::new(ip, port).to_string()])
+            .args([client::ROLE, &SocketAddr::new(ip, port).to_string(), question])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -99,6 +99,11 @@ impl Watch {
     pub fn changes(&self, since: Duration) -> usize {
         let answers = self.answers();
         answers.windows(2).filter(|pair| pair[1].at > since && pair[0].node != pair[1].node).count()
+    }
+
+    /// How many answers came after `since`.
+    pub fn count(&self, since: Duration) -> usize {
+        self.answers().iter().filter(|answer| answer.at > since).count()
     }
 
     fn answers(&self) -> Vec<Answer> {

@@ -139,6 +139,9 @@ fn random_call(host: &Host, random: &mut Random) -> (Call, &'static str) {
 fn ten_thousand_random_environments() {
     let host = Host::new();
     std::fs::create_dir(host.path("work")).unwrap();
+    // Random environments would start them, and nobody would stop them.
+    host.sh("for server in /usr/sbin/apache2 /usr/sbin/nginx; do \
+         ! [ -e $server ] || mount --bind /dev/null $server; done");
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for round in 0..ROUNDS {
         let seed = random.0;

@@ -138,6 +138,7 @@ fn enter() -> Sandbox {
         .expect("no namespaces of its own; a container needs --privileged for this");
     bind(None, "/", MsFlags::MS_REC | MsFlags::MS_PRIVATE);
     memory("/run", "0755");
+    fs::create_dir("/run/lock").unwrap();
     copy_on_write("/usr/lib/ocf", "/run/copies/ocf");
     let binary = "/usr/lib/ocf/ocfbox";
     fs::write(binary, "").unwrap();

@@ -1,157 +1,155 @@
-//! Namespaces in which a server runs, and from which nothing of it survives.
+//! What every server has to show: that the agent tells it alive from dead, and leaves nothing of it.
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-/// The binary under test.
-const BINARY: &str = env!("CARGO_BIN_EXE_ocfbox");
+use crate::support::{BINARY, Call, Host};
 
 /// How long a server may take to start on a busy machine.
-const START: Duration = Duration::from_mins(2);
+const START: u32 = 120;
 
 /// For those that speak TLS.
 const CERTIFICATE: &str = r#"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
     -keyout "$DIR/key" -out "$DIR/cert" -subj /CN=x -days 2 2>"$DIR/openssl.log"; chmod 644 "$DIR/key""#;
 
+/// Puts new file systems with the same directories and none of the files over the places that it is given.
+const EMPTY: &str = r#"for place; do
+    new=$(mktemp -d -p "$DIR"); mount -t tmpfs -o mode=755 tmpfs "$new"
+    (cd "$place"; find . -type d -print0 | tar -c --no-recursion --null -T -) | tar -xp -C "$new"
+    mount --move "$new" "$place"; rmdir "$new"
+done"#;
+
+/// And one with copies of the files over /etc.
+const COPY: &str = r#"new=$(mktemp -d -p "$DIR"); mount -t tmpfs -o mode=755 tmpfs "$new"; cp -a /etc/. "$new"
+    mount --move "$new" /etc; rmdir "$new""#;
+
 /// What a probe of a server that hangs gets.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A server, and what its probes say.
 #[derive(Clone, Copy, Debug)]
 pub struct Server {
     /// Its program; the test fails if it is not installed.
     pub program: &'static str,
-    /// Shell commands that come first, and the one that becomes the server and stays in the foreground. `$DIR` is a
-    /// directory of its own.
+    /// Directories of the machine that it gets empty ones in place of.
+    pub empty: &'static [&'static str],
+    /// Shell commands that come first. `$DIR` is a directory of its own, and /etc is a copy.
     pub setup: &'static str,
-    pub run: &'static str,
-    /// The probes, and a part of what each says. `DIR` in them is that directory.
+    /// What `service` gets besides `check`: `command` or `script`, and more. `DIR` in it is that directory.
+    pub service: &'static [(&'static str, &'static str)],
+    /// What has to be in the words of its main process, if that is not its oldest one.
+    pub main: &'static str,
+    /// What is in the words of a process that is not the server's and may stay.
+    pub bystander: Option<&'static str>,
+    /// The probes, and a part of what each says.
     pub probes: &'static [(&'static str, &'static str)],
     /// Its log, for a test that fails.
     pub log: &'static str,
 }
 
-/// A server in its namespaces.
-struct Running<'a> {
-    server: &'a Server,
-    directory: tempfile::TempDir,
-    unshare: Child,
-}
-
 impl Server {
+    /// Those fields that most have alike.
+    pub const PLAIN: Self = Self {
+        program: "",
+        empty: &[],
+        setup: "",
+        service: &[],
+        main: "",
+        bystander: None,
+        probes: &[],
+        log: "output",
+    };
+
     /// All that is tested of each.
     #[track_caller]
     pub fn is_told_alive_from_dead(&self) {
-        isolate();
-        let running = self.start();
-        running.await_life();
-        running.is_alive();
-        running.signal(Signal::SIGSTOP);
-        running.is_failed(&["first byte", "handshake"]);
-        running.signal(Signal::SIGCONT);
-        running.await_life();
-        running.is_alive();
-        running.signal(Signal::SIGKILL);
-        running.await_silence();
-        running.is_failed(&["connect", "first byte"]);
+        let running = self.prepare();
+        running.is_started();
+        running.hangs_and_goes_on();
+        running.is_killed();
+        running.is_started_again_and_stopped();
     }
 
+    /// Namespaces in which it can be started, and from which nothing of it survives.
     #[track_caller]
-    fn start(&self) -> Running<'_> {
+    pub fn prepare(&self) -> Running<'_> {
         let is_there = Path::new(self.program).exists();
         assert!(is_there, "{} is not installed: run tests/run servers as root", self.program);
-        let directory = tempfile::Builder::new().prefix("ocfbox-server").tempdir().unwrap();
-        // A daemon that gives up being root still has to come in.
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(directory.path(), permissions).unwrap();
-        let setup = format!("{CERTIFICATE}\n{}", self.setup);
-        let setup = shell(&["sh", "-ec"], &setup, directory.path()).output().unwrap();
-        assert!(setup.status.success(), "{}: {}", self.program, text(&setup));
-        let log = fs::File::create(directory.path().join("output")).unwrap();
-        // Whatever it forks is in the PID namespace too, and ends with its first process.
-        let namespace = [
-            "setpriv",
-            "--pdeathsig",
-            "KILL",
-            "unshare",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "sh",
-            "-ec",
-        ];
-        // The first process of a PID namespace is no place for a server: signals mean something else there.
-        let script = format!("{{ {}\n}} & wait", self.run);
-        let unshare = shell(&namespace, &script, directory.path())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        Running { server: self, directory, unshare }
+        // A process 1 that takes notice of orphans that end, as one that can be booted does: init scripts rely on it.
+        let host = Host::with(&["env", "--ignore-signal=CHLD", "sleep", "infinity"]);
+        let call = host.agent("service").within(START);
+        let running = Running { server: self, host, call: call.clone() };
+        let places = [&["/var/log", "/dev/shm"], self.empty].concat().join(" ");
+        let setup = format!(
+            "ip link set lo up; mkdir /run/lock\nset -- {places}\n{EMPTY}\n{COPY}\n{CERTIFICATE}\n{}",
+            self.setup
+        );
+        running.sh(&setup);
+        let checks: Vec<String> = self.probes.iter().map(|(url, _)| running.at(url)).collect();
+        let mut call =
+            call.param("check", checks.join(" ")).param("logfile", running.at("DIR/output"));
+        if self.service.iter().any(|(name, _)| *name == "command") {
+            call = call.param("ready", "answer");
+        }
+        for (name, value) in self.service {
+            call = call.param(name, running.at(value));
+        }
+        Running { call, ..running }
     }
 }
 
-fn shell(words: &[&str], script: &str, directory: &Path) -> Command {
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).arg(script).current_dir("/").stdin(Stdio::null());
-    command
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("DIR", directory)
-        .env("LC_ALL", "C");
-    command
-}
-
-/// Moves this thread into a network and a /run of its own.
-fn isolate() {
-    assert!(
-        nix::unistd::geteuid().is_root(),
-        "this test needs root: run tests/run servers as root"
-    );
-    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("namespaces of our own");
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private mounts");
-    for place in ["/run", "/var/log"] {
-        mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), None::<&str>)
-            .expect("a tmpfs");
-    }
-    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap();
-    assert!(up.success());
+/// A server in its namespaces.
+pub struct Running<'a> {
+    server: &'a Server,
+    pub host: Host,
+    pub call: Call,
 }
 
 impl Running<'_> {
-    fn probe(&self, url: &str) -> Output {
-        let url = url.replace("DIR", &self.directory.path().display().to_string());
-        Command::new(BINARY).args(["probe", &url]).env_clear().output().unwrap()
+    /// With the directory in place of its name.
+    fn at(&self, text: &str) -> String {
+        text.replace(
+            "DIR",
+            self.host.path("").to_str().expect("a plain path").trim_end_matches('/'),
+        )
     }
 
+    /// Runs shell commands that have to succeed.
     #[track_caller]
-    fn await_life(&self) {
-        let begin = Instant::now();
-        for (url, _) in self.server.probes {
-            loop {
-                let outcome = self.probe(url);
-                if outcome.status.success() {
-                    break;
-                }
-                assert!(begin.elapsed() < START, "{}\n{}", text(&outcome), self.log());
-                std::thread::sleep(Duration::from_millis(100));
-            }
+    pub fn sh(&self, commands: &str) -> String {
+        let output = Command::new("sh")
+            .args(["-ec", commands])
+            .current_dir("/")
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("DIR", self.at("DIR"))
+            .env("LC_ALL", "C")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}: {}", self.server.program, text(&output));
+        text(&output)
+    }
+
+    /// It starts, and start ends when it answers.
+    #[track_caller]
+    pub fn is_started(&self) {
+        self.says("monitor", &[7]);
+        self.says("start", &[0]);
+        self.is_alive();
+        let main = self.main();
+        self.says("start", &[0]);
+        assert_eq!(self.main(), main, "it is started once");
+    }
+
+    /// The monitors agree, and so does each probe, whatever the server answers.
+    #[track_caller]
+    pub fn is_alive(&self) {
+        for level in [0, 10] {
+            let outcome = self.call.clone().recurring().level(level).run("monitor");
+            assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stderr, self.log());
         }
-    }
-
-    #[track_caller]
-    fn is_alive(&self) {
         for (url, said) in self.server.probes {
             let outcome = self.probe(url);
             let told = text(&outcome);
@@ -160,10 +158,77 @@ impl Running<'_> {
         }
     }
 
+    /// All its processes stopped by a signal: no probe waits longer than it may. Then it goes on.
+    #[track_caller]
+    pub fn hangs_and_goes_on(&self) {
+        // One may end meanwhile, and others begin.
+        self.host.await_that("a stop of all", || {
+            let mut running = self.host.living();
+            running.retain(|(pid, _)| self.host.state(*pid) != Some('T'));
+            for (pid, _) in &running {
+                self.host.sh(&format!("kill -STOP {pid} || true"));
+            }
+            running.is_empty()
+        });
+        self.is_failed(&["first byte", "handshake"]);
+        self.says("monitor", &[1]);
+        for (pid, _) in self.host.living() {
+            self.host.sh(&format!("kill -CONT {pid} || true"));
+        }
+        self.host.await_that("answers", || {
+            self.server.probes.iter().all(|(url, _)| self.probe(url).status.success())
+        });
+        self.is_alive();
+    }
+
+    /// Its main process is killed: it is not running, or it has failed while its parts live.
+    #[track_caller]
+    pub fn is_killed(&self) {
+        let main = self.main();
+        self.host.kill("KILL", main);
+        let outcome = self.call.clone().recurring().run("monitor");
+        let living = self.living();
+        match outcome.code {
+            Some(7) => assert_eq!(living, [], "it is said to be gone"),
+            Some(1) => assert!(outcome.stderr.contains("dead"), "{}", outcome.stderr),
+            _ => panic!("{} is killed: {outcome:?}; {living:?}", self.server.program),
+        }
+    }
+
+    #[track_caller]
+    pub fn is_started_again_and_stopped(&self) {
+        self.says("start", &[0]);
+        self.is_alive();
+        self.is_stopped();
+    }
+
+    /// It stops, and nothing answers and nothing is left.
+    #[track_caller]
+    pub fn is_stopped(&self) {
+        self.says("stop", &[0]);
+        assert_eq!(self.living(), [], "{}", self.server.program);
+        self.is_failed(&["connect", "first byte"]);
+        self.says("monitor", &[7]);
+        self.says("stop", &[0]);
+    }
+
+    /// The code of an action is one of these.
+    #[track_caller]
+    fn says(&self, action: &str, codes: &[i32]) {
+        let outcome = self.call.run(action);
+        let known = outcome.code.is_some_and(|code| codes.contains(&code));
+        assert!(known, "{} {action}: {outcome:?}\n{}", self.server.program, self.log());
+    }
+
+    fn probe(&self, url: &str) -> Output {
+        Command::new(BINARY).args(["probe", &self.at(url)]).env_clear().output().unwrap()
+    }
+
     /// Within the probe's deadline, in one of these phases.
     #[track_caller]
     fn is_failed(&self, phases: &[&str]) {
-        for (url, _) in self.server.probes {
+        // What a program says is its own matter.
+        for (url, _) in self.server.probes.iter().filter(|(url, _)| !url.starts_with("exec:")) {
             let mark = if url.contains('#') { '&' } else { '#' };
             let begin = Instant::now();
             let outcome = self.probe(&format!("{url}{mark}timeout={}ms", PATIENCE.as_millis()));
@@ -178,58 +243,27 @@ impl Running<'_> {
         }
     }
 
-    /// The processes of the server's namespace, its first one not among them.
-    fn processes(&self) -> Vec<Pid> {
-        let children = format!("/proc/{0}/task/{0}/children", self.unshare.id());
-        let first = fs::read_to_string(children).unwrap_or_default();
-        let Some(first) = first.split_whitespace().next().map(str::to_owned) else {
-            return Vec::new();
-        };
-        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let own = namespace(&first);
-        let all = fs::read_dir("/proc").unwrap().flatten();
-        let numbers = all.filter_map(|entry| entry.file_name().into_string().ok());
-        let inside = numbers.filter(|pid| own.is_some() && namespace(pid) == own);
-        inside.filter_map(|pid| pid.parse().ok().map(Pid::from_raw)).collect()
+    /// The processes of the server.
+    pub fn living(&self) -> Vec<(i32, String)> {
+        let mut living = self.host.living();
+        living.retain(|(_, words)| !self.server.bystander.is_some_and(|part| words.contains(part)));
+        living
     }
 
+    /// Its main process, as whoever looks at the list of processes would have it.
     #[track_caller]
-    fn signal(&self, signal: Signal) {
-        let processes = self.processes();
-        assert!(!processes.is_empty(), "{} is not there: {}", self.server.program, self.log());
-        for pid in processes {
-            // One may have ended meanwhile.
-            let _ = kill(pid, signal);
-        }
+    pub fn main(&self) -> i32 {
+        self.host.only_named(self.server.main)
     }
 
-    #[track_caller]
-    fn await_silence(&self) {
-        let begin = Instant::now();
-        while !self.processes().is_empty() {
-            assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", self.processes());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn log(&self) -> String {
-        let name = format!("{}/{}", self.directory.path().display(), self.server.log);
-        let logs = [self.directory.path().join("output"), name.into()];
-        logs.iter().filter_map(|log| fs::read_to_string(log).ok()).collect()
+    pub fn log(&self) -> String {
+        let names = ["DIR/output".to_owned(), format!("DIR/{}", self.server.log)];
+        let server = names.iter().filter_map(|name| fs::read_to_string(self.at(name)).ok());
+        server.chain([self.host.log()]).collect()
     }
 }
 
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        for pid in self.processes() {
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-        let _ = self.unshare.kill();
-        let _ = self.unshare.wait();
-    }
-}
-
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

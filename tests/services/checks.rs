@@ -159,3 +159,58 @@ fn who_could_be_anybody_is_said() {
     let service = host.service("stay").param("ready", "answer");
     service.run("start").code(6).because(&["ready", "check is not given"]);
 }
+
+/// A monitor of a local web server starts no process and no thread.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_monitor_that_asks_a_web_server_is_one_process() {
+    let host = networked();
+    let service = host.service("serve 8080").param("check", "http://127.0.0.1:8080/");
+    service.run("start").code(0);
+    let calls = service.clone().recurring().system_calls(&host.path("calls"), "monitor", 0);
+    for (name, _) in &calls {
+        let starts = ["fork", "vfork", "clone", "clone3", "execve", "execveat"];
+        assert!(!starts.contains(&name.as_str()), "{calls:?}");
+    }
+    assert!(calls.iter().any(|(name, _)| name == "connect"), "{calls:?}");
+    assert!(calls.len() < 150, "{} calls: {calls:?}", calls.len());
+    service.run("stop").code(0);
+}
+
+/// A host that is gone answers nobody: so many monitors as ask it end by their deadlines, and none of them is large.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn five_hundred_monitors_of_a_dead_host_end_in_time() {
+    const MONITORS: usize = 500;
+    let host = networked();
+    // Nobody is behind that address, and the neighbour entry keeps the kernel from finding out.
+    host.sh("ip link add far type veth peer name near; ip link set far up; ip link set near up
+             ip addr add 192.0.2.1/24 dev near; ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev near nud permanent");
+    let service = host.service("stay").within(10).recurring();
+    service.run("start").code(0);
+    let service = service.param("check", "tcp://192.0.2.9:80#timeout=2s");
+    let begin = std::time::Instant::now();
+    let mut monitors: Vec<_> = (0..MONITORS)
+        .map(|_| {
+            let mut command = service.command("monitor");
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+            command.spawn().unwrap()
+        })
+        .collect();
+    // All of them wait now; how much memory each has of its own.
+    std::thread::sleep(Duration::from_millis(500));
+    let mut largest = 0;
+    for (pid, _) in host.living() {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let size = anonymous.and_then(|text| text.split_whitespace().next()?.parse().ok());
+        largest = largest.max(size.unwrap_or(0_u64));
+    }
+    assert!((1..8192).contains(&largest), "{largest} KiB");
+    for monitor in &mut monitors {
+        assert_eq!(monitor.wait().unwrap().code(), Some(1), "{}", host.log());
+    }
+    let took = begin.elapsed();
+    assert!(took < Duration::from_mins(1), "{took:?}");
+    service.run("stop").code(0);
+}

@@ -49,6 +49,17 @@ static void on_usr1_become_sleep(int signal)
 	execl("/bin/sleep", "daemon", "1000", (char *)NULL);
 }
 
+/* A child that keeps nothing of where it comes from but its parent. */
+static void on_usr1_hide_a_child(int signal)
+{
+	char *none[] = { NULL };
+	(void)signal;
+	if (fork() == 0) {
+		setsid();
+		execle("/proc/self/exe", "hidden", "stay", (char *)NULL, none);
+	}
+}
+
 static void say(const char *text)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -112,6 +123,13 @@ int main(int argc, char **argv)
 		for (int i = 0; i < 3; i++) if (fork() == 0) { setsid(); stay(); }
 	} else if (!strcmp(mode, "become")) {
 		signal(SIGUSR1, on_usr1_become_sleep);
+	} else if (!strcmp(mode, "hides")) {
+		signal(SIGUSR1, on_usr1_hide_a_child);
+	} else if (!strcmp(mode, "crowd")) { /* many who have nothing to do with anybody */
+		for (int i = extra ? atoi(extra) : 0; i > 0; i--) if (fork() == 0) { setsid(); stay(); }
+		write_pid(argc > 3 ? argv[3] : NULL);
+	} else if (!strcmp(mode, "chatty")) { /* has something to say all the time, but not that it is up */
+		for (;;) say("STATUS=busy\nREADY=0\n");
 	} else if (!strcmp(mode, "notify")) {
 		usleep(700000); say("STATUS=up\nREADY=1\n");
 	} else if (!strcmp(mode, "mute")) {

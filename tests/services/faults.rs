@@ -1,6 +1,7 @@
 //! Kills and races: what must hold all the same.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::support::Host;
 
@@ -48,6 +49,8 @@ fn two_callers_at_once_make_one_daemon_and_leave_none() {
             for caller in &mut callers {
                 assert_eq!(caller.wait().unwrap().code(), Some(0), "{action}: {}", host.log());
             }
+            // One that was started on a busy machine may not have forked yet.
+            host.await_that(action, || host.living().len() == left || action == "stop");
             assert_eq!(host.living().len(), left, "{action}: {:?}", host.living());
         }
     }
@@ -88,4 +91,20 @@ fn a_full_disk_is_a_failed_start_that_leaves_nothing() {
     service.run("start").code(1).because(&["write the state file"]);
     assert_eq!(host.living(), []);
     service.run("stop").code(0);
+}
+
+/// Web servers' workers do: they are not waited for as long as a service that ends.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn parts_of_a_dead_main_process_that_hear_nothing_are_not_waited_for_long() {
+    let host = Host::new();
+    let script = host.program("script", "#!/bin/sh\n(trap '' TERM; exec sleep 1000) &\nwait\n");
+    let service = host.service("").param("command", script).within(200);
+    service.run("start").code(0);
+    host.await_that("its part", || host.living().len() == 2);
+    host.kill("KILL", host.only_named("script"));
+    let stopped = service.run("stop").code(0);
+    let waited = Duration::from_secs(9)..Duration::from_mins(1);
+    assert!(waited.contains(&stopped.took), "{:?}", stopped.took);
+    assert_eq!(host.living(), []);
 }

@@ -5,7 +5,14 @@
 
 mod checks;
 mod commands;
+mod crowd;
 mod faults;
+#[path = "../mq/mod.rs"]
+mod mq;
 mod peers;
+mod queue_managers;
 mod scripts;
 mod support;
+mod systemd;
+mod units;
+mod web;

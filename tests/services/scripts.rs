@@ -138,3 +138,85 @@ fn a_script_that_is_gone_is_no_reason_to_leave_its_processes() {
     service.run("start").code(5).because(&["/etc/init.d/gone", "install"]);
     service.clone().level(10).run("validate-all").code(5);
 }
+
+/// Debian's scripts end with 0 before they look what they are asked, where the program is missing or switched off.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_script_that_says_yes_to_everything_says_nothing() {
+    let host = Host::new();
+    let off = script(&host, "off", &[("DAEMON=", "exit 0\nDAEMON=")]).within(6);
+    off.run("monitor").code(7);
+    off.run("start").code(1).because(&["/etc/init.d/off", "yes to everything", "no process"]);
+    off.run("stop").code(0);
+}
+
+/// Its status finds somebody else's by name. A start that began nothing is no start.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_script_that_means_somebody_else_s_process_has_started_nothing() {
+    let host = Host::new();
+    let changed = [
+        ("if alive; then echo running; exit 0;", "if true; then exit 0;"),
+        ("alive || $DAEMON fork /run/named.pid", "true"),
+    ];
+    let named = script(&host, "named", &changed).within(6);
+    named.run("start").code(1).because(&["status says that it runs", "somebody else"]);
+}
+
+/// Its processes are recorded, but not which of them leads; and its status goes on saying that it runs.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn processes_without_a_leader_are_seen_to_stop_and_to_die() {
+    let host = Host::new();
+    let daemon = host.text("daemon");
+    let pair =
+        format!("for i in 1 2; do $DAEMON fork; done; sleep 0.2; true {daemon} /run/pair.pid");
+    let changed = [
+        ("if alive; then echo running; exit 0;", "if true; then exit 0;"),
+        ("alive || $DAEMON fork /run/pair.pid", pair.as_str()),
+        ("# pidfile: /run/pair.pid", ""),
+    ];
+    let service = script(&host, "pair", &changed);
+    service.run("start").code(0);
+    let living = host.living();
+    assert_eq!(living.len(), 2, "{living:?}");
+    let monitor = service.clone().recurring();
+    monitor.run("monitor").code(0);
+    for (pid, _) in &living {
+        host.kill("STOP", *pid);
+    }
+    monitor.run("monitor").code(1).because(&["stopped by a signal"]);
+    host.kill("CONT", living[0].0);
+    host.kill("CONT", living[1].0);
+    monitor.run("monitor").code(0);
+    for (pid, _) in &living {
+        host.kill("KILL", *pid);
+    }
+    monitor.run("monitor").code(1).because(&["says that it runs", "all processes of it are dead"]);
+}
+
+/// The script says that it runs while its first process is still there, which no PID file names.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_first_process_of_a_script_that_ends_later_is_not_the_service() {
+    let host = Host::new();
+    host.sh("ip link set lo up");
+    let daemon = host.text("daemon");
+    let first = host.program("first", &format!("#!/bin/sh\n{daemon} serve 8080 &\nsleep 0.05\n"));
+    let start = format!("setsid {first} </dev/null >/dev/null 2>&1 & true {daemon} /run/slow.pid");
+    let changed = [
+        ("alive || $DAEMON fork /run/slow.pid; sleep 0.2 ;;", format!("{start} ;;")),
+        ("if alive; then echo running; exit 0;", "if true; then exit 0;".to_owned()),
+        ("# pidfile: /run/slow.pid", String::new()),
+    ];
+    let changed: Vec<(&str, &str)> =
+        changed.iter().map(|(from, to)| (*from, to.as_str())).collect();
+    let plain = script(&host, "slow", &changed);
+    for service in [plain.clone().param("check", "http://127.0.0.1:8080/"), plain] {
+        service.run("start").code(0);
+        host.await_that("one process", || host.living().len() == 1);
+        service.clone().recurring().run("monitor").code(0);
+        service.run("stop").code(0);
+        assert_eq!(host.living(), []);
+    }
+}

@@ -22,24 +22,35 @@ pub struct Host {
 }
 
 impl Host {
-    /// Moves this thread into namespaces of its own.
+    /// Moves this thread into namespaces of its own, with the test's daemon and no init scripts.
     #[track_caller]
     pub fn new() -> Self {
+        let daemon = daemon();
+        let host = Self::with(&["sleep", "infinity"]);
+        mount(Some("tmpfs"), "/etc/init.d", Some("tmpfs"), MsFlags::empty(), None::<&str>)
+            .expect("an /etc/init.d of our own");
+        // Other users need not reach the build directory.
+        fs::copy(daemon, host.path("daemon")).expect("a copy of the daemon");
+        host
+    }
+
+    /// Moves this thread into namespaces of its own, in which these words are process 1.
+    #[track_caller]
+    pub fn with(first: &[&str]) -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
-            "this test needs root for its namespaces: run tests/run services as root"
+            "this test needs root for its namespaces: run tests/run as root"
         );
-        let daemon = daemon();
-        let namespaces =
-            CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
+        let namespaces = CloneFlags::CLONE_NEWPID
+            | CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWNET
+            | CloneFlags::CLONE_NEWIPC;
         unshare(namespaces).expect("namespaces of our own");
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private mounts");
-        let first = Command::new("sleep").arg("infinity").spawn().expect("a process 1");
-        for place in ["/run", "/etc/init.d"] {
-            mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), None::<&str>)
-                .unwrap_or_else(|error| panic!("a {place} of our own: {error}"));
-        }
+        let first = Command::new(first[0]).args(&first[1..]).spawn().expect("a process 1");
+        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>)
+            .expect("a /run of our own");
         // Only who is in the namespace can mount its /proc, and this thread is not.
         let mounted = Command::new("mount").args(["-t", "proc", "proc", "/proc"]).status();
         assert!(mounted.expect("mount").success(), "a /proc of our own");
@@ -48,8 +59,6 @@ impl Host {
         // Services of other users have to get in.
         set_mode(directory.path(), 0o755);
         let host = Self { directory, first };
-        // Other users need not reach the build directory.
-        fs::copy(daemon, host.path("daemon")).expect("a copy of the daemon");
         for agent in ocfbox::agents::ALL {
             let link = host.path(agent.described.agent.name);
             std::os::unix::fs::symlink(BINARY, link).expect("a link to the binary");
@@ -87,17 +96,12 @@ impl Host {
     /// An agent, called as a cluster calls it. `OCFBOX_UNDER_TEST` may name a directory with other agents.
     pub fn agent(&self, name: &str) -> Call {
         let theirs = std::env::var_os("OCFBOX_UNDER_TEST").map(|path| Path::new(&path).join(name));
-        Call {
-            program: theirs.unwrap_or_else(|| self.path(name)),
-            variables: vec![
-                ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
-                ("OCF_ROOT".into(), "/usr/lib/ocf".into()),
-                ("OCF_RA_VERSION_MAJOR".into(), "1".into()),
-                ("OCF_RA_VERSION_MINOR".into(), "1".into()),
-                ("OCF_RESOURCE_INSTANCE".into(), "test".into()),
-                ("HA_LOGFILE".into(), self.path("log").into()),
-            ],
-        }
+        self.agent_at(theirs.unwrap_or_else(|| self.path(name)))
+    }
+
+    /// The agent in that file.
+    pub fn agent_at(&self, program: impl Into<PathBuf>) -> Call {
+        Call::at(program.into(), self.path("log"), &[])
     }
 
     /// `anything` with the test's daemon in one of its modes.
@@ -221,6 +225,8 @@ fn daemon() -> &'static Path {
 /// A call of an agent.
 #[derive(Clone)]
 pub struct Call {
+    /// What stands before the agent's name, such as the command that enters a namespace.
+    before: Vec<OsString>,
     program: PathBuf,
     variables: Vec<(OsString, OsString)>,
 }
@@ -234,8 +240,29 @@ pub struct Outcome {
 }
 
 impl Call {
+    /// Of the agent at `program`, which logs to `log`.
+    pub fn at(program: PathBuf, log: PathBuf, before: &[&str]) -> Self {
+        Self {
+            before: before.iter().map(Into::into).collect(),
+            program,
+            variables: vec![
+                ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
+                ("OCF_ROOT".into(), "/usr/lib/ocf".into()),
+                ("OCF_RA_VERSION_MAJOR".into(), "1".into()),
+                ("OCF_RA_VERSION_MINOR".into(), "1".into()),
+                ("OCF_RESOURCE_INSTANCE".into(), "test".into()),
+                ("HA_LOGFILE".into(), log.into()),
+            ],
+        }
+    }
+
     pub fn param(self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.env(&format!("OCF_RESKEY_{name}"), value)
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.retain(|(key, _)| *key != *format!("OCF_RESKEY_{name}"));
+        self
     }
 
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
@@ -260,8 +287,15 @@ impl Call {
     }
 
     pub fn command(&self, action: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg(action).env_clear().envs(self.variables.iter().cloned()).stdin(Stdio::null());
+        let mut words =
+            self.before.iter().map(OsString::as_os_str).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().expect("a program"));
+        command
+            .args(words)
+            .arg(action)
+            .env_clear()
+            .envs(self.variables.iter().cloned())
+            .stdin(Stdio::null());
         command
     }
 

@@ -6,6 +6,7 @@ mod cluster;
 mod ethernet;
 pub(crate) mod mail;
 mod mount;
+mod mq;
 mod network;
 mod ports;
 mod process;
@@ -23,15 +24,16 @@ pub use mail::{Mailbox, Mailboxes, Relay};
 pub use mount::{
     FilesystemType, ForceUnmount, Holders, MountOptions, MountPoint, MountSource, Signals,
 };
+pub use mq::ObjectName;
 pub use process::{
-    AccountName, Directory, Limits, Program, Script, SignalName, Umask, Variables, Words,
+    AccountName, Directory, Limits, Program, Script, SignalName, Umask, UnitName, Variables, Words,
 };
 
 pub use network::{
     Broadcast, InterfaceName, InterfaceWithLabel, Ipv6WithPrefix, LONGEST_NAME, Label, Lifetime,
     MulticastMac, NamespaceName, Netmask,
 };
-pub use ports::{AddressBlock, Ports};
+pub use ports::{AddressBlock, Port, Ports};
 pub use routing::{Destination, Network, TableName};
 
 /// The value as text, or why it cannot be.
@@ -331,6 +333,7 @@ mod tests {
             judge::<MulticastMac>(raw);
             judge::<Destination>(raw);
             judge::<TableName>(raw);
+            judge::<Port>(raw);
             judge::<AbsolutePath>(raw);
             judge::<Text>(raw);
             judge::<Mailbox>(raw);

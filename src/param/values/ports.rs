@@ -65,6 +65,27 @@ impl fmt::Display for Ports {
     }
 }
 
+/// One port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port(u16);
+
+impl Port {
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl Value for Port {
+    const KIND: Kind = Kind::Integer;
+
+    fn parse(raw: &OsStr) -> Result<Self, String> {
+        let parsed = decimal::<u16>(text(raw)?).filter(|port| *port > 0).map(Self);
+        accepted(raw, parsed, "a port", "a number from 1 to 65535")
+    }
+}
+
 impl Value for Ports {
     const KIND: Kind = Kind::String;
 

@@ -149,6 +149,48 @@ impl Value for Script {
     }
 }
 
+/// The name of a systemd unit, with its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitName(String);
+
+impl UnitName {
+    /// Types of units that can be started and stopped as a resource is.
+    const TYPES: [&str; 5] = [".service", ".socket", ".mount", ".timer", ".path"];
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for UnitName {
+    const KIND: Kind = Kind::String;
+
+    /// By `systemd.unit(5)`; as `systemctl` does, a name without a type is a service's. A template stands for nothing
+    /// by itself.
+    fn parse(raw: &OsStr) -> Result<Self, String> {
+        let name = text(raw)?;
+        let typed = Self::TYPES.iter().any(|kind| name.ends_with(kind));
+        let whole = if typed { name.to_owned() } else { format!("{name}.service") };
+        let stem = whole.rsplit_once('.').map_or("", |(stem, _)| stem);
+        let known = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+        let others = [".target", ".slice", ".scope", ".device", ".swap", ".automount"];
+        let valid = !stem.is_empty()
+            && !stem.starts_with(['@', '-', '.'])
+            && !stem.ends_with('@')
+            && stem.chars().all(known)
+            && whole.len() <= 255
+            && !others.iter().any(|kind| name.ends_with(kind));
+        accepted(
+            raw,
+            valid.then_some(Self(whole)),
+            "a systemd unit",
+            "its name, such as x.service or x@1.service, of a service, socket, mount, timer or path",
+        )
+    }
+}
+
 /// An absolute path of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory(PathBuf);
@@ -386,6 +428,34 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_without_a_type_is_a_service() {
+        let cases = [
+            ("nginx", Some("nginx.service")),
+            ("nginx.service", Some("nginx.service")),
+            ("postgresql@15-main", Some("postgresql@15-main.service")),
+            ("org.example.App", Some("org.example.App.service")),
+            ("srv-a\\x2db.mount", Some("srv-a\\x2db.mount")),
+            ("x.timer", Some("x.timer")),
+            ("x@", None),
+            ("x@.service", None),
+            ("multi-user.target", None),
+            ("user.slice", None),
+            (".service", None),
+            ("-x", None),
+            ("a/b", None),
+            ("../x", None),
+            ("a b", None),
+            ("x;touch", None),
+            ("", None),
+        ];
+        for (raw, expected) in cases {
+            let parsed = UnitName::parse(OsStr::new(raw)).ok();
+            assert_eq!(parsed.as_ref().map(UnitName::as_str), expected, "{raw}");
+        }
+        UnitName::parse(OsStr::new(&"x".repeat(300))).unwrap_err();
+    }
+
+    #[test]
     fn masks_signals_names_and_variables() {
         assert_eq!(Umask::parse(OsStr::new("0027")).unwrap().bits(), 0o27);
         for raw in ["8", "1000", "00022", "", "rwx"] {
@@ -418,6 +488,7 @@ mod tests {
         fn no_bytes_make_a_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let raw = OsStr::from_bytes(&bytes);
             let _ = (Words::parse(raw), Program::parse(raw), Script::parse(raw), Directory::parse(raw));
+            let _ = UnitName::parse(raw);
             let _ = (AccountName::parse(raw), Umask::parse(raw), SignalName::parse(raw));
             let _ = (Limits::parse(raw), Variables::parse(raw));
         }

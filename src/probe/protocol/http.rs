@@ -20,7 +20,7 @@ pub const HTTP: Protocol = Protocol {
     scheme: "http",
     port: Some(80),
     carrier: Carrier::Tcp,
-    options: &["status", "match", "method", "follow", "host"],
+    options: &["status", "match", "method", "follow", "close", "host"],
     takes_user: false,
     asks: "GET path?query of HTTP/1.1; with method=HEAD, HEAD",
     alive: "a status that status= lists, by default 2xx, 3xx, 401, 403 and 407 (\"not you\"), and match= is in the page",
@@ -37,6 +37,11 @@ fn check(url: &Url) -> Result<(), String> {
 }
 
 fn talk(url: &Url, wire: &mut Wire) -> Talked {
+    if url.options.closes {
+        wire.say(question(url).as_bytes())?;
+        let answered = wire.listen()?;
+        return Ok(if answered { "it answers" } else { "it closed the connection" }.to_owned());
+    }
     let mut head = ask(url, wire)?;
     let mut here = url.clone();
     for _ in 0..url.options.follow {
@@ -99,12 +104,33 @@ fn question(url: &Url) -> String {
         }
         host => host.to_string(),
     };
+    // RFC 7617.
+    let login = url
+        .options
+        .login
+        .as_ref()
+        .map(|login| format!("Authorization: Basic {}\r\n", base64(login.as_bytes())));
+    let login = login.unwrap_or_default();
     let is_own = url.options.host.is_some() || Some(url.port) == url.protocol.port || url.port == 0;
     let port = if is_own { String::new() } else { format!(":{}", url.port) };
     format!(
-        "{method} {path}{query} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: ocfbox/{}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        "{method} {path}{query} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: ocfbox/{}\r\n{login}Accept: */*\r\nConnection: close\r\n\r\n",
         env!("CARGO_PKG_VERSION")
     )
+}
+
+/// RFC 4648, 4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let number = (0..3).fold(0, |sum, at| sum << 8 | usize::from(*three.get(at).unwrap_or(&0)));
+        for at in 0..4 {
+            let digit = char::from(DIGITS[number >> (18 - 6 * at) & 63]);
+            text.push(if at <= three.len() { digit } else { '=' });
+        }
+    }
+    text
 }
 
 /// What comes before the page.
@@ -214,6 +240,26 @@ mod tests {
         ] {
             assert_eq!(status(line), expected, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_login_is_sent_and_not_shown() {
+        // The vectors of RFC 4648, 10, and the example of RFC 7617, 2.
+        for (text, expected) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(base64(text.as_bytes()), expected);
+        }
+        let mut url: Url = "http://www.example.org/".parse().unwrap();
+        url.options.login = Some("Aladdin:open sesame".to_owned());
+        assert!(
+            question(&url).contains("\r\nAuthorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n")
+        );
+        assert!(!url.to_string().contains("sesame"));
+        let here = url.redirected("/a").unwrap();
+        assert!(here.options.login.is_some());
+        let elsewhere = url.redirected("http://www.example.net/").unwrap();
+        assert!(elsewhere.options.login.is_none());
     }
 
     #[test]

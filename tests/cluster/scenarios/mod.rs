@@ -10,6 +10,7 @@ mod mutual;
 mod promotion;
 mod reachability;
 mod resource;
+mod services;
 
 use std::{env, fmt};
 
@@ -107,6 +108,22 @@ pub const ALL: &[Scenario] = &[
         run: reachability::gateway_out_of_reach,
     },
     Scenario { name: "pacemaker::link_attribute", agents: OURS, run: reachability::link_attribute },
+    Scenario { name: "pacemaker::web_server_killed", agents: BOTH, run: services::killed },
+    Scenario {
+        name: "pacemaker::web_main_process_killed",
+        agents: BOTH,
+        run: services::main_killed,
+    },
+    Scenario { name: "pacemaker::web_server_hung", agents: BOTH, run: services::hung },
+    Scenario { name: "pacemaker::web_port_taken", agents: BOTH, run: services::port_taken },
+    Scenario {
+        name: "pacemaker::web_configuration_broken",
+        agents: BOTH,
+        run: services::configuration_broken,
+    },
+    Scenario { name: "pacemaker::web_disk_full", agents: BOTH, run: services::disk_full },
+    Scenario { name: "pacemaker::web_planned_move", agents: BOTH, run: services::planned_move },
+    Scenario { name: "pacemaker::web_node_crash", agents: BOTH, run: services::node_crash },
     Scenario {
         name: "pacemaker::planned_move_in_place",
         agents: OURS,
@@ -121,5 +138,6 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "haresources::status", agents: BOTH, run: haresources::status },
     Scenario { name: "haresources::give_back", agents: SHELL_FIRST, run: haresources::give_back },
     Scenario { name: "haresources::node_crash", agents: BOTH, run: haresources::node_crash },
+    Scenario { name: "haresources::website", agents: OURS, run: haresources::website },
     Scenario { name: "haresources::mutual_takeover", agents: OURS, run: mutual::heartbeat },
 ];

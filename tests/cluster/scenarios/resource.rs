@@ -8,6 +8,14 @@ use crate::network::SERVICE;
 /// No two resources of a run have the same name, so that no history of an earlier one can be held against it.
 static COUNT: AtomicU32 = AtomicU32::new(1);
 
+/// How long actions may take, in seconds.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub start: u32,
+    pub stop: u32,
+    pub monitor: u32,
+}
+
 /// A resource, to be written as the configuration wants it.
 pub struct Resource {
     /// The resource's name.
@@ -17,6 +25,7 @@ pub struct Resource {
     agent: &'static str,
     parameters: Vec<(&'static str, String)>,
     monitor: Option<&'static str>,
+    limits: Limits,
 }
 
 impl Resource {
@@ -37,7 +46,8 @@ impl Resource {
 
     fn of(provider: Option<&'static str>, agent: &'static str) -> Self {
         let id = format!("{}-{}", agent.to_lowercase(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Self { id, provider, agent, parameters: Vec::new(), monitor: None }
+        let limits = Limits { start: 20, stop: 20, monitor: 20 };
+        Self { id, provider, agent, parameters: Vec::new(), monitor: None, limits }
     }
 
     /// With another parameter.
@@ -52,6 +62,12 @@ impl Resource {
         self
     }
 
+    /// With other limits than 20 seconds each.
+    pub fn within(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Found where the shell agents are.
     pub fn in_place(mut self) -> Self {
         self.provider = Some(Agents::Shell.provider());
@@ -60,7 +76,7 @@ impl Resource {
 
     /// The resource in the configuration's words.
     pub fn xml(&self) -> String {
-        let Self { id, agent, .. } = self;
+        let Self { id, agent, limits, .. } = self;
         let class = self.provider.map_or_else(
             || "class='lsb'".to_owned(),
             |provider| format!("class='ocf' provider='{provider}'"),
@@ -69,12 +85,14 @@ impl Resource {
             format!("<nvpair id='{id}-{name}' name='{name}' value='{value}'/>")
         };
         let parameters: String = self.parameters.iter().map(pair).collect();
-        let operation = |(name, interval): (&str, &str)| {
-            format!("<op id='{id}-{name}' name='{name}' interval='{interval}' timeout='20s'/>")
+        let operation = |(name, interval, timeout): (&str, &str, u32)| {
+            format!(
+                "<op id='{id}-{name}' name='{name}' interval='{interval}' timeout='{timeout}s'/>"
+            )
         };
-        let actions = [("start", "0"), ("stop", "0")].into_iter();
+        let actions = [("start", "0", limits.start), ("stop", "0", limits.stop)].into_iter();
         let operations: String = actions
-            .chain(self.monitor.map(|interval| ("monitor", interval)))
+            .chain(self.monitor.map(|interval| ("monitor", interval, limits.monitor)))
             .map(operation)
             .collect();
         format!(
