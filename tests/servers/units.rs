@@ -46,13 +46,11 @@ fn are_told_alive_from_dead(servers: &[Server]) {
     host.sh("ln -s service /opt/ocfbox/ocfbox");
     host.is_a_copy();
     for server in servers {
-        let begin = Instant::now();
         let mut running = Running::prepare(server, &mut host);
         running.is_started();
         running.hangs_and_goes_on();
         running.is_killed();
         running.is_started_again_and_stopped();
-        println!("{}: {:?}", server.unit, begin.elapsed());
     }
 }
 
@@ -147,7 +145,6 @@ impl<'a> Running<'a> {
         self.host.await_that("a death", |host| has_state(host, main, 'Z'));
         let outcome = self.monitor();
         let living = self.host.processes(self.server.unit);
-        println!("{}: killed: {outcome:?}, {living:?}", self.server.unit);
         match outcome.code {
             Some(7) => assert_eq!(living, [0; 0], "{} is said to be gone", self.server.unit),
             Some(1) => {}
@@ -185,7 +182,6 @@ impl<'a> Running<'a> {
     #[track_caller]
     fn says(&self, action: &str, code: i32) {
         let outcome = self.call.run(action);
-        println!("{} {action}: {:?}", self.server.unit, outcome.took);
         assert_eq!(
             outcome.code,
             Some(code),
