@@ -31,15 +31,12 @@ impl Site {
     fn new(managers: &[&str]) -> Self {
         let site = Self(Host::new());
         mq::install(&site.path("mq"));
-        for (file, line) in [
-            ("passwd", "mqm:x:2017:2017::/nonexistent:/usr/sbin/nologin"),
-            ("group", "mqm:x:2017:"),
-        ] {
-            let own = site.text(file);
-            site.sh(&format!(
-                "(grep -v ^mqm: /etc/{file}; echo {line}) >{own}; mount --bind {own} /etc/{file}"
-            ));
-        }
+        // Not mounts over the single files: they go when somebody adds a user to this machine.
+        site.sh(r#"new=$(mktemp -d); mount -t tmpfs -o mode=755 tmpfs "$new"; cp -a /etc/. "$new"
+            mount --move "$new" /etc; rmdir "$new"
+            sed -i /^mqm:/d /etc/passwd /etc/group
+            echo mqm:x:2017:2017::/nonexistent:/usr/sbin/nologin >>/etc/passwd
+            echo mqm:x:2017: >>/etc/group"#);
         for name in managers {
             site.define(name);
         }
