@@ -235,6 +235,8 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
         || (agent, name) == ("Dummy", "fake")
         // What a file system takes for its device and its options, it alone knows.
         || (agent == "Filesystem" && ["device", "options"].contains(&name))
+        // A link may lead anywhere, and a name may be any bytes.
+        || (agent == "symlink" && ["target", "backup_suffix"].contains(&name))
 }
 
 fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
@@ -249,6 +251,7 @@ fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
             "mac" => "02:00:00:00:00:01",
             "binfile" => "/no/such/program",
             "directory" => "/no/such/directory",
+            "link" => "/no/such/directory/link",
             _ => "192.0.2.10",
         };
         call.env(format!("OCF_RESKEY_{}", param.name), value);

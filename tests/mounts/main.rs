@@ -11,3 +11,4 @@ mod namespaces;
 mod paths;
 mod refusals;
 mod support;
+mod symlink;
