@@ -7,6 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::mount::MsFlags;
 
+use crate::param::quoted;
+
 /// How what is mounted below a mount spreads to others of its kind (`mount_namespaces(7)`).
 pub const PROPAGATIONS: &[(&str, MsFlags)] = &[
     ("private", MsFlags::MS_PRIVATE),
@@ -167,13 +169,14 @@ impl Options {
             ("loop", None) => self.loop_device = true,
             ("loop", Some(device)) => {
                 return Err(format!(
-                    "loop={device:?} names a device that others may have by then; plain loop takes a free one"
+                    "loop={} names a device that others may have by then; plain loop takes a free one",
+                    quoted(OsStr::new(device))
                 ));
             }
             ("offset", Some(value)) => self.offset = bytes(value)?,
             ("sizelimit", Some(value)) => self.size_limit = bytes(value)?,
             ("remount" | "move", None) => {
-                return Err(format!("{word} changes a mount that is there, and start makes one"));
+                return Err(format!("{word:?} changes a mount that is there, and start makes one"));
             }
             _ => return Ok(false),
         }
@@ -196,16 +199,19 @@ fn is_passed_over(word: &str) -> bool {
 }
 
 fn split(text: &[u8]) -> Result<Vec<OsString>, String> {
-    let (mut words, mut word, mut quoted) = (Vec::new(), Vec::new(), false);
+    let (mut words, mut word, mut inside) = (Vec::new(), Vec::new(), false);
     for byte in text {
         match byte {
-            b'"' => quoted = !quoted,
-            b',' if !quoted => words.push(std::mem::take(&mut word)),
+            b'"' => inside = !inside,
+            b',' if !inside => words.push(std::mem::take(&mut word)),
             byte => word.push(*byte),
         }
     }
-    if quoted {
-        return Err("a double quote is not closed".to_owned());
+    if inside {
+        return Err(format!(
+            "{} has a double quote that is not closed",
+            quoted(OsStr::from_bytes(text))
+        ));
     }
     words.push(word);
     Ok(words.into_iter().filter(|word| !word.is_empty()).map(OsString::from_vec).collect())
@@ -213,7 +219,12 @@ fn split(text: &[u8]) -> Result<Vec<OsString>, String> {
 
 /// A number of bytes with a unit, as `losetup(8)` takes it.
 fn bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no number of bytes; it is one such as 4096, 4K or 1M");
+    let wrong = || {
+        format!(
+            "{} is no number of bytes; give one such as 4096, 4K or 1M",
+            quoted(OsStr::new(text))
+        )
+    };
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     let unit: u64 = match &text[digits.len()..] {
