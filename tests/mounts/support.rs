@@ -170,6 +170,13 @@ impl Host {
         assert_eq!(left.count(), 0, "{names:?}");
     }
 
+    /// The same with one device that the test made itself.
+    #[track_caller]
+    pub fn is_clean_but_for(&self, device: &str) {
+        assert_eq!(self.mounts(), [], "log: {}", self.log());
+        assert!(!self.sh(&format!("losetup {device}")).is_empty(), "{device} is the test's own");
+    }
+
     /// What the agent logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
