@@ -108,7 +108,8 @@ impl Mounted {
             agent: Self::SPEC.name,
             source: params.device.get(),
             directory: params.directory.as_path(),
-            kind: params.fstype.as_ref().map(FilesystemType::as_str),
+            // As for `mount -t none`: the type is not given.
+            kind: params.fstype.as_ref().map(FilesystemType::as_str).filter(|kind| *kind != "none"),
             options: params.options.get(),
             check: match params.run_fsck {
                 RunFsck::Auto => Check::Auto,

@@ -23,6 +23,7 @@ mod route;
 mod sendarp;
 mod service;
 mod stateful;
+mod symlink;
 
 use crate::agent::Entry;
 
@@ -49,6 +50,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<sendarp::SendArp>(),
     Entry::of::<service::AnyService>(),
     Entry::of::<stateful::Stateful>(),
+    Entry::of::<symlink::Symlink>(),
 ];
 
 /// The agent of that name.

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::OsStr;
+
 use crate::host::mount::Mount;
 
 /// Those that one mounts without a block device.
@@ -89,7 +91,15 @@ const UNCHECKED: &[&str] = &[
     "rozofs",
     "zfs",
     "cvfs",
+    "iso9660",
+    "squashfs",
+    "erofs",
+    "romfs",
+    "cramfs",
 ];
+
+/// Those whose mount shows as its device what it was mounted from, word for word.
+const NAMED_BY_SOURCE: &[&str] = &["nfs", "nfs4", "cifs", "smbfs", "smb3"];
 
 /// Those whose server may be gone, and which give up waiting for it when they are forced.
 const REMOTE: &[&str] = &["nfs4", "nfs", "aznfs", "efs", "cifs", "smbfs", "smb3", "ceph"];
@@ -138,8 +148,47 @@ pub(super) fn is_same(kind: &str, mount: &Mount) -> bool {
         || family(&["ext2", "ext3", "ext4"])
         || family(&["nfs", "nfs4"])
         || family(&["cifs", "smb3"])
-        || (kind.starts_with("fuse") && mount.is_kind("fuse"))
-        || (kind.starts_with("fuse") && mount.is_kind("fuseblk"))
+        || is_same_fuse(kind, mount)
+}
+
+/// A program in user space tells the kernel its own name, or none.
+fn is_same_fuse(kind: &str, mount: &Mount) -> bool {
+    let name = |kind: &str| {
+        let (family, name) = kind.split_once('.').unwrap_or((kind, ""));
+        ["fuse", "fuseblk"].contains(&family).then(|| name.to_owned())
+    };
+    match (name(kind), name(&mount.kind.to_string_lossy())) {
+        (Some(asked), Some(found)) => asked.is_empty() || found.is_empty() || asked == found,
+        // The helper of a type that the kernel does not have (`ntfs-3g`, `davfs`) is such a program.
+        (None, Some(found)) => !is_of_kernel(kind) && (found.is_empty() || found == kind),
+        _ => false,
+    }
+}
+
+/// Whether the kernel mounts it by itself, as far as these tables know.
+pub(super) fn is_of_kernel(kind: &str) -> bool {
+    let lists = [WITHOUT_DEVICE, SHARED, JOURNALLED, UNCHECKED];
+    const OTHERS: [&str; 8] =
+        ["ext2", "btrfs", "bcachefs", "f2fs", "exfat", "ntfs3", "udf", "minix"];
+    OTHERS.contains(&kind) || lists.iter().any(|list| list.contains(&kind))
+}
+
+/// Whether a mount of that type may come from there. Of most types without a device nobody can tell.
+pub(super) fn is_from(kind: &str, mount: &Mount, source: &OsStr) -> bool {
+    if !NAMED_BY_SOURCE.contains(&kind) {
+        return true;
+    }
+    let plain = |text: &OsStr| {
+        let text = text.to_string_lossy().replace('\\', "/");
+        text.trim_end_matches('/').to_ascii_lowercase()
+    };
+    let is_nfs = kind.starts_with("nfs");
+    let exactly = |text: &OsStr| text.to_string_lossy().trim_end_matches('/').to_owned();
+    if is_nfs {
+        exactly(&mount.source) == exactly(source)
+    } else {
+        plain(&mount.source) == plain(source)
+    }
 }
 
 #[cfg(test)]
@@ -164,8 +213,34 @@ mod tests {
         ] {
             assert!(is_same(asked, &mount(found)), "{asked} {found}");
         }
-        for (asked, found) in [("ext4", "xfs"), ("tmpfs", "nfs"), ("nfs", "ext4")] {
+        for (asked, found) in [
+            ("fuse.a", "fuse"),
+            ("fuse", "fuse.a"),
+            ("fuse.a", "fuseblk.a"),
+            ("ntfs-3g", "fuseblk"),
+        ] {
+            assert!(is_same(asked, &mount(found)), "{asked} {found}");
+        }
+        for (asked, found) in [
+            ("ext4", "xfs"),
+            ("tmpfs", "nfs"),
+            ("nfs", "ext4"),
+            ("fuse.a", "fuse.b"),
+            ("ext4", "fuse"),
+        ] {
             assert!(!is_same(asked, &mount(found)), "{asked} {found}");
         }
+    }
+
+    #[test]
+    fn another_export_is_another_file_system() {
+        let from = |kind: &str, source: &str, found: &str| {
+            let mut mount = mount(kind);
+            mount.source = found.into();
+            is_from(kind, &mount, source.as_ref())
+        };
+        assert!(from("nfs", "s:/a", "s:/a/") && !from("nfs", "s:/a", "s:/A"));
+        assert!(from("cifs", r"\\s\A", "//s/a") && !from("cifs", "//s/a", "//s/b"));
+        assert!(from("tmpfs", "x", "y"));
     }
 }

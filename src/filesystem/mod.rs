@@ -4,11 +4,13 @@
 
 mod conflict;
 mod end;
+mod fstab;
 mod kind;
 mod monitor;
 mod record;
 mod start;
 mod stop;
+mod units;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -59,7 +61,7 @@ pub struct Filesystem<'a> {
     pub source: &'a Source,
     /// Where, as it is configured.
     pub directory: &'a Path,
-    /// Its type; none to find out.
+    /// Its type; none to find out. Of a bind mount it means nothing.
     pub kind: Option<&'a str>,
     /// How.
     pub options: &'a Options,
@@ -89,8 +91,8 @@ pub(crate) struct Look {
 impl Filesystem<'_> {
     /// What a bind mount shows; none for a file system.
     fn bind(&self) -> Option<Bind> {
-        let none = self.kind.is_none_or(|kind| kind == "none");
-        self.options.bind.filter(|_| none)
+        // The kernel passes the type over, and people write many.
+        self.options.bind.filter(|_| matches!(self.source, Source::Named(_)))
     }
 
     /// Whether the source is a block device, or a file that becomes one.
@@ -98,7 +100,11 @@ impl Filesystem<'_> {
         self.bind().is_none()
             && match self.source {
                 Source::Tagged(..) => true,
-                Source::Named(_) => !self.kind.is_some_and(kind::has_no_device),
+                Source::Named(name) => !self.kind.is_some_and(|kind| {
+                    // What is no path is for the helper of a type that only it knows.
+                    let is_path = Path::new(name).is_absolute();
+                    kind::has_no_device(kind) || (!is_path && !kind::is_of_kernel(kind))
+                }),
             }
     }
 
@@ -146,6 +152,7 @@ impl Filesystem<'_> {
         let point = self.point()?;
         let table = Table::own()?;
         let record = record::read(self.agent, &point, cx);
+        let record = record.filter(|record| record.is_for(self.asked()));
         let mut places = table.at(&point);
         let hidden = end::refuge(&point);
         places.extend(table.at(&hidden));
@@ -173,9 +180,13 @@ impl Filesystem<'_> {
                 .is_none_or(|(device, root)| mount.device == device && mount.root == root);
         }
         if !self.is_on_device() {
-            return self.kind.is_none_or(|kind| kind::is_same(kind, mount));
+            return self.kind.is_none_or(|kind| {
+                kind::is_same(kind, mount) && kind::is_from(kind, mount, self.named().as_os_str())
+            });
         }
-        if !self.kind.is_none_or(|kind| kind::is_same(kind, mount)) {
+        if !self.kind.is_none_or(|kind| kind::is_same(kind, mount))
+            || (mount.is_kind("btrfs") && !self.is_right_subvolume(mount))
+        {
             return false;
         }
         let Some(disk) = health::disk_of(mount) else {
@@ -206,6 +217,24 @@ impl Filesystem<'_> {
             covering.root.join(rest)
         };
         Some((covering.device, root))
+    }
+
+    /// What a record has to be for.
+    fn asked(&self) -> u64 {
+        record::hash((self.source.described(), self.kind, self.options.offset))
+    }
+
+    /// Of a btrfs only the subvolume that is asked for; the kernel shows its path as the root, and its number.
+    fn is_right_subvolume(&self, mount: &Mount) -> bool {
+        let asked = |name: &str| self.options.value(name);
+        let path = asked("subvol").is_none_or(|path| {
+            let path = Path::new("/").join(path);
+            mount.root.components().eq(path.components())
+        });
+        let number = asked("subvolid").is_none_or(|number| {
+            mount.super_option("subvolid").is_none_or(|found| found == number)
+        });
+        path && number
     }
 
     fn expected(&self, record: Option<&Record>) -> health::Expected {

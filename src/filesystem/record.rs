@@ -24,13 +24,20 @@ pub(crate) struct Record {
     pub kind: String,
     /// How many errors it had counted by then.
     pub errors: Option<u64>,
+    /// What was asked for, hashed: another resource may have the same mount point.
+    asked: u64,
 }
 
 impl Record {
     /// What there is to remember of a mount.
-    pub(crate) fn of(mount: &Mount, errors: Option<u64>) -> Self {
+    pub(crate) fn of(mount: &Mount, errors: Option<u64>, asked: u64) -> Self {
         let kind = mount.kind.to_string_lossy().into_owned();
-        Self { id: mount.id, device: mount.device, root: hash(&mount.root), kind, errors }
+        Self { id: mount.id, device: mount.device, root: hash(&mount.root), kind, errors, asked }
+    }
+
+    /// Whether this is what was asked for.
+    pub(crate) fn is_for(&self, asked: u64) -> bool {
+        self.asked == asked
     }
 
     /// Whether that is the mount. The number alone is used again for the next one.
@@ -43,7 +50,8 @@ impl Record {
 
     fn text(&self) -> String {
         let errors = self.errors.map_or("-".to_owned(), |errors| errors.to_string());
-        format!("{} {} {:016x} {} {errors}\n", self.id, self.device, self.root, self.kind)
+        let Self { id, device, root, kind, asked, .. } = self;
+        format!("{id} {device} {root:016x} {kind} {errors} {asked:016x}\n")
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -57,6 +65,7 @@ impl Record {
                 "-" => None,
                 number => Some(number.parse().ok()?),
             },
+            asked: u64::from_str_radix(words.next()?, 16).ok()?,
         })
     }
 }
@@ -69,9 +78,9 @@ pub(super) fn name(agent: &str, point: &Path) -> String {
     format!("{agent}-{namespace}-{:016x}-{last}", hash(point))
 }
 
-fn hash(path: &Path) -> u64 {
+pub(super) fn hash(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -145,8 +154,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(id: u32, major: u64, minor: u64, root: u64, errors: Option<u64>) {
-            let record = Record { id, device: Device { major, minor }, root, kind: "ext4".into(), errors };
+        fn what_is_written_is_read(id: u32, major: u64, minor: u64, root: u64, errors: Option<u64>, asked: u64) {
+            let record = Record { id, device: Device { major, minor }, root, kind: "ext4".into(), errors, asked };
             prop_assert_eq!(Record::parse(&record.text()), Some(record));
         }
 

@@ -49,7 +49,7 @@ impl Filesystem<'_> {
         nothing_below(&point, &found.table)?;
         conflict::nobody_else_mounts(&point)?;
         drop(self.gate(&point, cx)?);
-        let ready = self.ready(&found.table, lock.as_ref(), cx)?;
+        let ready = self.ready(&point, &found.table, lock.as_ref(), cx)?;
         let mut made = Made::default();
         let mounted = made
             .directory(&point)
@@ -85,13 +85,14 @@ impl Filesystem<'_> {
         if cx.environment.meta("clone_max").is_none() {
             return Ok(());
         }
-        let kind = self.kind.unwrap_or("none");
-        let harmless = self.options.read_only && !kind::is_journalled(kind);
-        if kind::is_shared(kind) || self.bind().is_some() || harmless || self.force_clones {
+        let shared = self.bind().is_some() || self.kind.is_some_and(kind::is_shared);
+        let harmless = self.options.read_only && !self.kind.is_some_and(kind::is_journalled);
+        if shared || harmless || self.force_clones {
             return Ok(());
         }
         let why = format!(
-            "{kind} is not made for several nodes at once, which would destroy it; do not clone it"
+            "{} is not made for several nodes at once, which would destroy it; do not clone it",
+            self.kind.unwrap_or("a type that is not given")
         );
         Err(Error::Configured { name: "fstype", why })
     }
@@ -107,9 +108,15 @@ impl Filesystem<'_> {
     }
 
     /// Finds the device, and makes it fit to be mounted.
-    fn ready(&self, table: &Table, lock: Option<&Lock>, cx: &Cx<'_>) -> Result<Ready> {
+    fn ready(
+        &self,
+        point: &Path,
+        table: &Table,
+        lock: Option<&Lock>,
+        cx: &Cx<'_>,
+    ) -> Result<Ready> {
         if !self.is_on_device() {
-            let kind = self.kind.unwrap_or("none").to_owned();
+            let kind = self.kind.unwrap_or_default().to_owned();
             return Ok(Ready { source: self.named().into(), kind, _loop: None });
         }
         let (path, held) = if self.options.loop_device {
@@ -121,6 +128,7 @@ impl Filesystem<'_> {
             let disk = device::required(&path)?;
             if !self.shared_device {
                 conflict::nobody_has(disk, table, self.options.read_only)?;
+                conflict::nobody_mounts_elsewhere(disk, point)?;
             }
             (path, None)
         };
@@ -166,7 +174,7 @@ impl Filesystem<'_> {
     }
 
     fn kind_on(&self, path: &Path) -> Result<String> {
-        if let Some(kind) = self.kind.filter(|kind| *kind != "none") {
+        if let Some(kind) = self.kind {
             return Ok(kind.to_owned());
         }
         superblock::kind(path).map(ToOwned::to_owned).ok_or_else(|| {
@@ -190,14 +198,18 @@ impl Filesystem<'_> {
         let words = [OsStr::new("-t"), OsStr::new(kind), OsStr::new("-p"), path.as_os_str()];
         match program::run_told(cx.environment, "fsck", &words, lock, &cx.deadline) {
             Ok(()) => Ok(()),
-            Err(failed) if failed.code.is_some_and(|code| (1..4).contains(&code)) => {
-                cx.log.info(&format!("fsck mended {}", path.display()));
-                Ok(())
-            }
-            Err(failed) if matches!(failed.error, Error::NotInstalled(_)) => Err(failed.error),
-            Err(failed) => {
-                Err(Error::Failed(format!("{}; check {} by hand", failed.error, path.display())))
-            }
+            Err(failed) => match failed.code {
+                Some(code @ 1..4) => {
+                    let path = path.display();
+                    cx.log.warn(&format!("fsck mended {path} (exit code {code})"));
+                    Ok(())
+                }
+                Some(code) => {
+                    cx.log.warn(&failed.error.to_string());
+                    Err(unmended(path, code))
+                }
+                None => Err(failed.error),
+            },
         }
     }
 
@@ -229,7 +241,7 @@ impl Filesystem<'_> {
     fn verify(&self, point: &Path, cx: &Cx<'_>) -> Result<()> {
         let look = self.look(cx)?;
         let mount = look.top().ok_or_else(|| vanished(point))?;
-        let record = Record::of(mount, health::errors(mount));
+        let record = Record::of(mount, health::errors(mount), self.asked());
         record::write(self.agent, point, &record, cx)?;
         if record.errors.is_some_and(|errors| errors > 0) {
             cx.log.warn(&format!(
@@ -247,9 +259,24 @@ impl Filesystem<'_> {
     }
 }
 
+/// What the exit code of `fsck(8)` says, whose bits are added.
+fn unmended(path: &Path, code: i32) -> Error {
+    let why = match code {
+        code if code & 4 != 0 => "left errors on it",
+        code if code & 8 != 0 => "could not look at it",
+        code if code & 16 != 0 => "does not know its own words",
+        code if code & 32 != 0 => "was cancelled",
+        _ => "failed",
+    };
+    let path = path.display();
+    Error::Failed(format!(
+        "cannot mount {path}: fsck {why} (exit code {code}); its words are in the log; run `fsck {path}` by hand"
+    ))
+}
+
 fn vanished(point: &Path) -> Error {
     Error::Failed(format!(
-        "{} was unmounted by somebody else right after it was mounted; look into the journal for its mount unit",
+        "nothing of it is mounted at {} right after it was mounted; look into the journal for a unit that unmounts it",
         point.display()
     ))
 }
@@ -283,7 +310,11 @@ fn helper(kind: &str, cx: &Cx<'_>) -> Result<Option<String>> {
         return program::find(cx.environment, name).map(|_| Some(name.to_owned()));
     }
     let family = kind.split('.').next().unwrap_or(kind);
-    let names = [format!("mount.{kind}"), format!("mount.{family}")];
+    let mut names = vec![format!("mount.{kind}"), format!("mount.{family}")];
+    if family == "fuse" {
+        // Where only its third version is installed.
+        names.push("mount.fuse3".to_owned());
+    }
     let found = names.into_iter().find(|name| program::find(cx.environment, name).is_ok());
     if found.is_none() && kind.starts_with("fuse") {
         return Err(Error::NotInstalled(format!(

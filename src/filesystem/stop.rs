@@ -32,6 +32,10 @@ impl Filesystem<'_> {
             }
             cx.log.info(&format!("unmounted {}", point.display()));
         }
+        // While a stranger is there the record may be the stranger's: another resource with the same mount point.
+        if look.stranger.is_some() && look.record.is_none() {
+            return Ok(());
+        }
         record::remove(self.agent, &point, cx)
     }
 
@@ -46,13 +50,15 @@ impl Filesystem<'_> {
 
     fn meant(&self, look: &Look) -> Option<Meant> {
         let on_device = self.is_on_device();
+        // Who allows others to mount the device does not want them unmounted.
+        let everywhere = on_device && !self.shared_device;
         let in_all_namespaces = self.bind().is_none();
         if let Some(mount) = look.top() {
             return Some(Meant {
                 device: mount.device,
                 root: mount.root.clone(),
                 point: look.point.clone(),
-                everywhere: on_device,
+                everywhere,
                 in_all_namespaces,
             });
         }

@@ -48,6 +48,7 @@ pub mod sockets;
 pub mod source;
 pub mod stream;
 pub mod survey;
+pub mod symlink;
 pub mod sysctl;
 pub mod systemd;
 pub mod table;

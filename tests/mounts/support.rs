@@ -42,7 +42,11 @@ impl Host {
         let mounted = Command::new("mount").args(["-t", "proc", "proc", "/proc"]).status();
         assert!(mounted.expect("mount").success(), "a /proc of our own");
         let directory = tempfile::Builder::new().prefix("mounts").tempdir().expect("a directory");
-        std::os::unix::fs::symlink(BINARY, directory.path().join("Filesystem")).expect("a link");
+        for name in ["Filesystem", "symlink"] {
+            let link = directory.path().join(format!("agents/{name}"));
+            fs::create_dir_all(link.parent().expect("a directory")).expect("a directory");
+            std::os::unix::fs::symlink(BINARY, link).expect("a link");
+        }
         Self { directory, first }
     }
 
@@ -95,13 +99,12 @@ impl Host {
         self.text(&name)
     }
 
-    /// The agent with its device, mount point and type, called as a cluster calls it. `OCFBOX_UNDER_TEST` may name a directory
-    /// with other agents.
-    pub fn call(&self, device: &str, directory: impl AsRef<OsStr>, kind: &str) -> Call {
+    /// An agent, called as a cluster calls it. `OCFBOX_UNDER_TEST` may name a directory with others.
+    pub fn agent(&self, name: &str) -> Call {
         let theirs = std::env::var_os("OCFBOX_UNDER_TEST");
-        let theirs = theirs.map(|path| Path::new(&path).join("Filesystem"));
-        let call = Call {
-            program: theirs.unwrap_or_else(|| self.path("Filesystem")),
+        let theirs = theirs.map(|path| Path::new(&path).join(name));
+        Call {
+            program: theirs.unwrap_or_else(|| self.path("agents").join(name)),
             variables: vec![
                 ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
                 ("OCF_ROOT".into(), "/usr/lib/ocf".into()),
@@ -110,8 +113,12 @@ impl Host {
                 ("OCF_RESOURCE_INSTANCE".into(), "test".into()),
                 ("HA_LOGFILE".into(), self.path("log").into()),
             ],
-        };
-        let call = call.param("device", device).param("directory", directory);
+        }
+    }
+
+    /// `Filesystem` with its device, mount point and type.
+    pub fn call(&self, device: &str, directory: impl AsRef<OsStr>, kind: &str) -> Call {
+        let call = self.agent("Filesystem").param("device", device).param("directory", directory);
         call.param("fstype", kind).within(20)
     }
 
@@ -161,6 +168,13 @@ impl Host {
         let names: Vec<OsString> = entries.map(|entry| entry.file_name()).collect();
         let left = names.iter().filter(|name| !name.to_string_lossy().ends_with(".lock"));
         assert_eq!(left.count(), 0, "{names:?}");
+    }
+
+    /// The same with one device that the test made itself.
+    #[track_caller]
+    pub fn is_clean_but_for(&self, device: &str) {
+        assert_eq!(self.mounts(), [], "log: {}", self.log());
+        assert!(!self.sh(&format!("losetup {device}")).is_empty(), "{device} is the test's own");
     }
 
     /// What the agent logged so far.

@@ -18,7 +18,7 @@ use rustix::mount::{
 };
 
 use super::Options;
-use super::options::{Bind, PROPAGATIONS};
+use super::options::{Bind, NO_SYMFOLLOW, PROPAGATIONS};
 use crate::error::{Doing, Error, Result, one_line};
 use crate::{trace_answer, trace_ask};
 
@@ -215,6 +215,7 @@ fn attributes(options: &Options) -> MountAttrFlags {
         (MsFlags::MS_NODEV, MountAttrFlags::MOUNT_ATTR_NODEV),
         (MsFlags::MS_NOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC),
         (MsFlags::MS_NODIRATIME, MountAttrFlags::MOUNT_ATTR_NODIRATIME),
+        (NO_SYMFOLLOW, MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW),
     ];
     let mut attributes = MountAttrFlags::empty();
     for (_, attribute) in known.iter().filter(|(flag, _)| flags.contains(*flag)) {

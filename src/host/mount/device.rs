@@ -153,7 +153,11 @@ pub fn required(path: &Path) -> Result<Device> {
     if about.file_type().is_block_device() {
         return Ok(Device::of(about.rdev()));
     }
-    let hint = if about.is_file() { "; with `loop` among the options a file will do" } else { "" };
+    let hint = match about.file_type() {
+        kind if kind.is_file() => "; with `loop` among the options a file will do",
+        kind if kind.is_dir() => "; with `bind` among the options a directory will do",
+        _ => "",
+    };
     Err(Error::NotInstalled(format!("{} is no block device{hint}", path.display())))
 }
 
@@ -210,5 +214,6 @@ mod tests {
         assert_eq!(number(Path::new("/dev/null")), None);
         assert_eq!(required(Path::new("/dev/none")).unwrap_err().code().number(), 5);
         assert_eq!(required(Path::new("/dev/null")).unwrap_err().code().number(), 5);
+        assert!(required(Path::new("/proc")).unwrap_err().reason().contains("`bind`"));
     }
 }

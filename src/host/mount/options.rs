@@ -7,6 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::mount::MsFlags;
 
+use crate::param::quoted;
+
 /// How what is mounted below a mount spreads to others of its kind (`mount_namespaces(7)`).
 pub const PROPAGATIONS: &[(&str, MsFlags)] = &[
     ("private", MsFlags::MS_PRIVATE),
@@ -35,7 +37,22 @@ const MOUNT_FLAGS: &[(&str, MsFlags, bool)] = &[
     ("norelatime", MsFlags::MS_RELATIME, false),
     ("strictatime", MsFlags::MS_STRICTATIME, true),
     ("nostrictatime", MsFlags::MS_STRICTATIME, false),
+    ("symfollow", NO_SYMFOLLOW, false),
+    ("nosymfollow", NO_SYMFOLLOW, true),
 ];
+
+/// Symbolic links in it are not followed (Linux 5.10, `mount(2)`).
+pub const NO_SYMFOLLOW: MsFlags = MsFlags::from_bits_retain(256);
+
+/// Words that let others than root mount it by fstab, with what they forbid besides (`mount(8)`).
+const IMPLYING: &[(&str, MsFlags)] = &[
+    ("user", SECURE.union(MsFlags::MS_NOEXEC)),
+    ("users", SECURE.union(MsFlags::MS_NOEXEC)),
+    ("owner", SECURE),
+    ("group", SECURE),
+];
+
+const SECURE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
 /// Words that set or clear a flag of the file system.
 const SUPER_FLAGS: &[(&str, MsFlags, bool)] = &[
@@ -52,8 +69,8 @@ const SUPER_FLAGS: &[(&str, MsFlags, bool)] = &[
 
 /// Words that are for fstab, `mount(8)` or systemd, and change nothing here.
 const PASSED_OVER: &[&str] = &[
-    "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev",
-    "mand", "nomand",
+    "defaults", "auto", "noauto", "user", "nouser", "users", "nousers", "owner", "noowner",
+    "group", "nogroup", "nofail", "_netdev", "mand", "nomand",
 ];
 
 /// The options of a mount.
@@ -119,6 +136,15 @@ impl Options {
         self.words.iter().any(|found| found == word)
     }
 
+    /// The value of a word that the file system understands, such as `subvol`; of several the last.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&OsStr> {
+        let mut words = self.data.iter().rev().map(|word| word.as_bytes());
+        words
+            .find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+            .map(OsStr::from_bytes)
+    }
+
     /// All of them for a program that mounts, but those that only fstab and systemd read.
     #[must_use]
     pub fn for_helper(&self) -> OsString {
@@ -151,6 +177,8 @@ impl Options {
             self.super_flags.0.set(flag, set);
         } else if let Some((known, _)) = PROPAGATIONS.iter().find(|(known, _)| *known == name) {
             self.propagation.push(known);
+        } else if let Some((_, flags)) = IMPLYING.iter().find(|(known, _)| *known == name) {
+            self.mount_flags.0 |= *flags;
         } else if !self.take_special(name)? && !is_passed_over(name) {
             self.data.push(word.to_owned());
         }
@@ -167,13 +195,14 @@ impl Options {
             ("loop", None) => self.loop_device = true,
             ("loop", Some(device)) => {
                 return Err(format!(
-                    "loop={device:?} names a device that others may have by then; plain loop takes a free one"
+                    "loop={} names a device that others may have by then; plain loop takes a free one",
+                    quoted(OsStr::new(device))
                 ));
             }
             ("offset", Some(value)) => self.offset = bytes(value)?,
             ("sizelimit", Some(value)) => self.size_limit = bytes(value)?,
             ("remount" | "move", None) => {
-                return Err(format!("{word} changes a mount that is there, and start makes one"));
+                return Err(format!("{word:?} changes a mount that is there, and start makes one"));
             }
             _ => return Ok(false),
         }
@@ -196,16 +225,19 @@ fn is_passed_over(word: &str) -> bool {
 }
 
 fn split(text: &[u8]) -> Result<Vec<OsString>, String> {
-    let (mut words, mut word, mut quoted) = (Vec::new(), Vec::new(), false);
+    let (mut words, mut word, mut inside) = (Vec::new(), Vec::new(), false);
     for byte in text {
         match byte {
-            b'"' => quoted = !quoted,
-            b',' if !quoted => words.push(std::mem::take(&mut word)),
+            b'"' => inside = !inside,
+            b',' if !inside => words.push(std::mem::take(&mut word)),
             byte => word.push(*byte),
         }
     }
-    if quoted {
-        return Err("a double quote is not closed".to_owned());
+    if inside {
+        return Err(format!(
+            "{} has a double quote that is not closed",
+            quoted(OsStr::from_bytes(text))
+        ));
     }
     words.push(word);
     Ok(words.into_iter().filter(|word| !word.is_empty()).map(OsString::from_vec).collect())
@@ -213,7 +245,12 @@ fn split(text: &[u8]) -> Result<Vec<OsString>, String> {
 
 /// A number of bytes with a unit, as `losetup(8)` takes it.
 fn bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no number of bytes; it is one such as 4096, 4K or 1M");
+    let wrong = || {
+        format!(
+            "{} is no number of bytes; give one such as 4096, 4K or 1M",
+            quoted(OsStr::new(text))
+        )
+    };
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     let unit: u64 = match &text[digits.len()..] {
@@ -249,7 +286,19 @@ mod tests {
         assert_eq!(options.data_text(), "data=journal,acl");
         assert_eq!(options.propagation, ["shared"]);
         assert!(options.has("_netdev") && !options.has("data"));
+        assert_eq!(options.value("data"), Some(OsStr::new("journal")));
+        assert_eq!((options.value("acl"), options.value("dat")), (None, None));
         assert_eq!(options.for_helper(), "ro,rw,nosuid,noatime,sync,data=journal,shared,acl");
+    }
+
+    #[test]
+    fn who_lets_others_mount_it_forbids_programs_and_devices() {
+        let secure = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        assert_eq!(parse("user").flags(), secure | MsFlags::MS_NOEXEC);
+        assert_eq!(parse("users,exec,dev").flags(), MsFlags::MS_NOSUID);
+        assert_eq!(parse("nosymfollow,owner").flags(), secure | NO_SYMFOLLOW);
+        assert_eq!(parse("user,group,noowner").data_text(), "");
+        assert_eq!(parse("users,uid=5").for_helper(), "uid=5");
     }
 
     #[test]
