@@ -167,6 +167,16 @@ impl Heartbeat {
         self.fleet.node(number)?.run(&[HEARTBEAT, "-k"]).map(drop)
     }
 
+    /// Stops it on one node after the other; the last one waits for no word from any other.
+    pub fn stop_all(&self, numbers: &[u8]) -> Outcome<()> {
+        let first = numbers.first().ok_or("a cluster has nodes")?;
+        self.await_calm(*first)?;
+        for number in numbers {
+            self.fleet.node(*number)?.run(&[HEARTBEAT, "-k"])?;
+        }
+        Ok(())
+    }
+
     /// Waits until every running node sees every other as active.
     fn await_members(&self) -> Outcome<()> {
         wait::until("every running node is active for every other", PATIENCE, || {

@@ -49,6 +49,13 @@ impl Image {
         names.filter(is_it).collect()
     }
 
+    /// The numbers of those devices, as a mount table has them.
+    pub fn numbers(&self) -> Vec<String> {
+        let number = |name: &String| fs::read_to_string(format!("/sys/block/{name}/dev")).ok();
+        let names = self.file_systems();
+        names.iter().filter_map(number).map(|number| number.trim().to_owned()).collect()
+    }
+
     /// Whether the journal has to be replayed, as after a loss of power.
     pub fn needs_recovery(&self) -> Outcome<bool> {
         let about = run(Command::new("dumpe2fs").arg("-h").arg(self.path()))?;

@@ -58,6 +58,16 @@ impl Eye {
         self.sight().nodes = nodes.collect();
     }
 
+    /// Looks at the mount namespaces of all processes there are, which takes longer: one has it mounted and no other. What
+    /// lives on in a container of a node that has given it up is as bad as two nodes.
+    pub fn look_around(&self) {
+        let holders = namespaces(&self.image.numbers());
+        if holders.len() != 1 {
+            let words = format!("TWO MOUNTS: when all is done, {holders:?} have it mounted");
+            self.sight().offence.get_or_insert(words);
+        }
+    }
+
     /// Shows that it was mounted on these nodes, one after the other, and never twice at the same time.
     pub fn expect(&self, places: &[u8]) -> Outcome<()> {
         let sight = self.sight();
@@ -107,6 +117,26 @@ fn look(sight: &Mutex<Sight>, image: &Image) {
             clock::now().as_millis()
         ));
     }
+}
+
+/// One process of each mount namespace that has a mount of these devices, with its name.
+fn namespaces(devices: &[String]) -> Vec<String> {
+    let (mut known, mut found) = (Vec::new(), Vec::new());
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in entries.map(|entry| entry.path()) {
+        // Whoever has ended meanwhile, and what is no process, has none.
+        let Ok(namespace) = fs::read_link(process.join("ns/mnt")) else { continue };
+        let Ok(table) = fs::read_to_string(process.join("mountinfo")) else { continue };
+        let is_it = |line: &str| {
+            line.split(' ').nth(2).is_some_and(|device| devices.iter().any(|own| own == device))
+        };
+        if !known.contains(&namespace) && table.lines().any(is_it) {
+            known.push(namespace);
+            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+            found.push(format!("{} ({})", process.display(), name.trim()));
+        }
+    }
+    found
 }
 
 /// The mounts of ext4 on loop devices: the node and the number of the mount with that of its device. A node that is off

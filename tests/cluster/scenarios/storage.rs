@@ -95,6 +95,7 @@ impl<'a> Storage<'a> {
         self.places.push(to);
         self.cluster.await_idle()?;
         self.ledger.await_write_by(&node_name(to), PATIENCE)?;
+        self.eye.look_around();
         Ok(outage)
     }
 
@@ -318,10 +319,10 @@ pub fn heartbeat(stage: &mut Stage, agents: Agents) -> Outcome<String> {
             cluster.await_settled(3 - from)?;
         }
         ledger.await_write_by(&node_name(3 - from), PATIENCE)?;
+        eye.look_around();
     }
     // The idle node first, so that nothing moves once more.
-    cluster.stop(2)?;
-    cluster.stop(1)?;
+    cluster.stop_all(&[2, 1])?;
     let judged = eye.expect(&[1, 2, 1, 2, 1]);
     let number = image.inspect().and_then(|kept| ledger.settle(&kept));
     cluster.start_all()?;
