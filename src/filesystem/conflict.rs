@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::unseen;
 use crate::error::{Error, Result};
 use crate::host::mount::table::decoded;
 use crate::host::mount::{Device, Mount, Table, health};
@@ -93,7 +94,7 @@ pub(super) fn nobody_has(disk: Device, table: &Table, read_only: bool) -> Result
             mount.source.display(),
             mount.point.display()
         ))),
-        None => Ok(()),
+        None => unseen::nobody_has(disk, table, read_only),
     }
 }
 

@@ -9,6 +9,7 @@ mod monitor;
 mod record;
 mod start;
 mod stop;
+mod unseen;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
