@@ -132,6 +132,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario { name: "pacemaker::storage_node_crash", agents: BOTH, run: storage::node_crash },
     Scenario { name: "pacemaker::storage_busy", agents: BOTH, run: storage::busy },
+    Scenario { name: "pacemaker::storage_second_mount", agents: OURS, run: storage::second_mount },
     Scenario {
         name: "pacemaker::planned_move_in_place",
         agents: OURS,

@@ -291,6 +291,40 @@ impl Stranger {
     }
 }
 
+/// Somebody mounts the disk by hand on the other node, and asks the cluster to look at everything anew.
+pub fn second_mount(stage: &mut Stage, agents: Agents) -> Outcome<String> {
+    let storage = Storage::open(stage, agents, Some(1), LIMITS, Image::make(true)?)?;
+    let (node, image) = (storage.cluster.fleet.node(2)?, storage.eye.image());
+    // All nodes have one kernel here, so that the agent notices. On two machines it cannot.
+    let words = mount_by_hand(node, image, "false")?;
+    expect_words(&words, "in use, though not mounted in sight")?;
+    // This is the file system's own protection, which looks for ten seconds whether somebody else changes the disk.
+    let words = mount_by_hand(node, image, "true")?;
+    expect_words(&words, "another node has it mounted")?;
+    storage.cluster.tool(&["crm_resource", "--refresh"])?;
+    storage.cluster.await_idle()?;
+    storage.ledger.await_write_by(&node_name(1), PATIENCE)?;
+    storage.eye.look_around();
+    let seen = storage.close()?;
+    Ok(format!("refused; {seen}"))
+}
+
+/// What the agent complains of.
+fn mount_by_hand(node: &Machine, image: &Image, shared: &str) -> Outcome<String> {
+    let device = format!("device={}", image.on_node());
+    let (directory, shared) =
+        (format!("directory={}", store::PLACE), format!("shared_device={shared}"));
+    let words = ["/usr/bin/ocfbox", "Filesystem", "start", &device, &directory, &shared];
+    match node.run(&[&words[..], &["fstype=ext4", "options=loop"]].concat()) {
+        Ok(_) => Err("it could be mounted a second time".to_owned()),
+        Err(words) => Ok(words),
+    }
+}
+
+fn expect_words(said: &str, words: &str) -> Outcome<()> {
+    said.contains(words).then_some(()).ok_or_else(|| format!("no {words:?} in {said}"))
+}
+
 /// Heartbeat moves the group there and back, then its node loses its power.
 pub fn heartbeat(stage: &mut Stage, agents: Agents) -> Outcome<String> {
     let installation = match agents {
