@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{fstab, units};
+use super::{fstab, units, unseen};
 use crate::error::{Error, Result};
 use crate::host::mount::device::{self, Source};
 use crate::host::mount::{Device, Mount, Table, health};
@@ -80,6 +80,6 @@ pub(super) fn nobody_has(disk: Device, table: &Table, read_only: bool) -> Result
             mount.source.display(),
             mount.point.display()
         ))),
-        None => Ok(()),
+        None => unseen::nobody_has(disk, table, read_only),
     }
 }

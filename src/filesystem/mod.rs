@@ -11,6 +11,7 @@ mod record;
 mod start;
 mod stop;
 mod units;
+mod unseen;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

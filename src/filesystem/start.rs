@@ -140,12 +140,12 @@ impl Filesystem<'_> {
 
     /// A file in two loop devices would be two caches of one disk.
     fn refuse_used_file(&self, table: &Table) -> Result<()> {
-        match self.configured_device(table) {
-            Some(disk) if !self.shared_device => {
-                conflict::nobody_has(disk, table, self.options.read_only)
-            }
-            _ => Ok(()),
+        if self.shared_device {
+            return Ok(());
         }
+        loopdev::of_file(self.named(), self.options.offset)
+            .into_iter()
+            .try_for_each(|disk| conflict::nobody_has(disk, table, self.options.read_only))
     }
 
     fn appeared(&self, cx: &Cx<'_>) -> Result<PathBuf> {

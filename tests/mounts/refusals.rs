@@ -42,6 +42,58 @@ fn a_busy_mount_point_and_a_busy_device() {
 
 #[test]
 #[ignore = "needs root: tests/run mounts"]
+fn a_device_that_only_a_container_has() {
+    let host = Host::new();
+    let call = host.on_image("ext4");
+    host.sh("mkdir other; mount -o loop ext4.img other");
+    let container =
+        host.leave("exec unshare --mount --propagation private sh -c 'touch ready; exec sleep 63'");
+    let device = host.sh("losetup -n -O NAME -j ext4.img").trim().to_owned();
+    host.sh("umount other");
+    let because = ["is mounted at", "/other in the mount namespace of process", "(sleep)"];
+    call.run("start").code(2).because(&because);
+    call.run("monitor").code(7);
+    host.call(&device, host.path("mnt"), "ext4").run("start").code(2).because(&because);
+    assert_eq!(host.mounts(), [], "a refused start leaves nothing");
+    let allowed = host.call(&device, host.path("mnt"), "ext4").param("shared_device", "true");
+    allowed.run("start").code(0);
+    allowed.run("stop").code(0);
+    drop(container);
+    call.run("start").code(0);
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
+/// Two loop devices of one file are two caches of one disk, by whatever name the file is found.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_file_that_has_two_names() {
+    let host = Host::new();
+    let call = host.on_image("ext4");
+    host.sh("ln ext4.img link.img; mkdir bound; mount --bind . bound; mkdir other");
+    for name in ["link.img", "bound/ext4.img"] {
+        host.sh(&format!("mount -o loop {name} other"));
+        call.run("start").code(2).because(&["is mounted at", "/other already"]);
+        host.sh("umount other");
+    }
+    call.run("start").code(0);
+    let other = host.call(&host.text("link.img"), host.path("other"), "ext4");
+    let other = other.param("options", "loop");
+    other.run("start").code(2).because(&["is mounted at", "/mnt already"]);
+    // The same name at another place is another file.
+    host.sh("mkdir place");
+    host.sh("mount -t tmpfs t place; mkfs.ext4 -q -F place/ext4.img 8M");
+    let third = host.call(&host.text("place/ext4.img"), host.path("other"), "ext4");
+    let third = third.param("options", "loop");
+    third.run("start").code(0);
+    third.run("stop").code(0);
+    call.run("stop").code(0);
+    host.sh("umount place bound");
+    host.is_clean();
+}
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
 fn whoever_would_mount_it_too() {
     let host = Host::new();
     let point = host.text("mnt");

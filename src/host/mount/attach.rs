@@ -110,7 +110,11 @@ fn explained(wanted: &Wanted<'_>, point: &Path, error: Errno, context: OwnedFd) 
 
 fn refused(what: &str, error: io::Error, words: &str) -> Error {
     let words = one_line(words, 120);
-    let told = if words.is_empty() { String::new() } else { format!(" ({words})") };
+    let mut told = if words.is_empty() { String::new() } else { format!(" ({words})") };
+    // Multiple mount protection tells no more than that, after it has looked on for some seconds.
+    if error.raw_os_error() == Some(libc::EBUSY) {
+        told.push_str("; another node has it mounted (the kernel's log then says so), or a device stands on it");
+    }
     match Err::<(), _>(error).doing(|| what) {
         Err(Error::Failed(text)) => Error::Failed(text + &told),
         Err(Error::NotPermitted(text)) => Error::NotPermitted(text + &told),
@@ -254,6 +258,14 @@ mod tests {
     #[test]
     fn the_kernel_is_asked_what_it_knows() {
         assert!(is_known("proc").unwrap() && !is_known("nosuchthing").unwrap());
+    }
+
+    #[test]
+    fn a_busy_device_may_be_another_nodes() {
+        let error = refused("mount a at b", io::Error::from_raw_os_error(libc::EBUSY), "");
+        assert!(
+            error.reason().starts_with("cannot mount a at b: Device or resource busy; another")
+        );
     }
 
     #[test]

@@ -167,6 +167,16 @@ pub fn forget_cached(path: &Path) {
     let _ = std::fs::File::open(path).and_then(|device| super::ioctl::flush(&device));
 }
 
+/// Whether somebody has the device for himself: a file system that is mounted wherever, swap, or a device on top of it
+/// (`open(2)`, `O_EXCL` for block devices). One that cannot be opened at all is nobody's, as far as can be told.
+#[must_use]
+pub fn is_claimed(device: Device) -> bool {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = libc::O_EXCL | libc::O_NONBLOCK;
+    let opened = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(name(device));
+    opened.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY))
+}
+
 /// A name below /dev for a device, for people.
 #[must_use]
 pub fn name(device: Device) -> String {

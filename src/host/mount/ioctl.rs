@@ -9,16 +9,24 @@ use nix::errno::Errno;
 /// Of `linux/fs.h`.
 const BLKFLSBUF: libc::c_ulong = 0x1261;
 /// Of `linux/loop.h`.
+const LOOP_GET_STATUS64: libc::c_ulong = 0x4C05;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
 const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
 const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 
-/// `struct loop_config` with its `struct loop_info64`, of `linux/loop.h`.
+/// `struct loop_config` of `linux/loop.h`.
 #[repr(C)]
 struct Config {
     file: u32,
     block_size: u32,
+    info: Info,
+    reserved: [u64; 8],
+}
+
+/// `struct loop_info64` of the same.
+#[repr(C)]
+struct Info {
     device: u64,
     inode: u64,
     rdevice: u64,
@@ -32,7 +40,24 @@ struct Config {
     crypt_name: [u8; 64],
     encrypt_key: [u8; 32],
     init: [u64; 2],
-    reserved: [u64; 8],
+}
+
+impl Info {
+    const NOTHING: Self = Self {
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset: 0,
+        size_limit: 0,
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags: 0,
+        file_name: [0; 64],
+        crypt_name: [0; 64],
+        encrypt_key: [0; 32],
+        init: [0; 2],
+    };
 }
 
 /// The number of a loop device that nobody uses at this moment.
@@ -65,19 +90,13 @@ pub(super) fn configure(
     let config = Config {
         file: file.as_raw_fd().cast_unsigned(),
         block_size: 0,
-        device: 0,
-        inode: 0,
-        rdevice: 0,
-        offset,
-        size_limit,
-        number: 0,
-        encrypt_type: 0,
-        encrypt_key_size: 0,
-        flags: LO_FLAGS_AUTOCLEAR | if read_only { LO_FLAGS_READ_ONLY } else { 0 },
-        file_name,
-        crypt_name: [0; 64],
-        encrypt_key: [0; 32],
-        init: [0; 2],
+        info: Info {
+            offset,
+            size_limit,
+            flags: LO_FLAGS_AUTOCLEAR | if read_only { LO_FLAGS_READ_ONLY } else { 0 },
+            file_name,
+            ..Info::NOTHING
+        },
         reserved: [0; 8],
     };
     // SAFETY: the kernel reads one `struct loop_config`, which `config` is in size and layout (asserted below), and
@@ -86,4 +105,13 @@ pub(super) fn configure(
     Ok(Errno::result(done).map(drop)?)
 }
 
-const _: () = assert!(size_of::<Config>() == 304);
+/// The file of a loop device: the number of its file system as `stat(2)` tells it, and its own.
+pub(super) fn backing(device: &File) -> io::Result<(u64, u64)> {
+    let mut info = Info::NOTHING;
+    // SAFETY: the kernel writes one `struct loop_info64`, which `info` is in size and layout (asserted below) and which
+    // has no invalid values; the descriptor is open as long as `device` is borrowed.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64 as _, &raw mut info) };
+    Ok(Errno::result(done).map(|_| (info.device, info.inode))?)
+}
+
+const _: () = assert!(size_of::<Config>() == 304 && size_of::<Info>() == 232);

@@ -89,6 +89,22 @@ pub fn used() -> Vec<Used> {
     loops.filter_map(|entry| look(&entry.path(), entry.file_name())).collect()
 }
 
+/// The loop devices of a file, beginning at that offset: of the file itself, whatever it is called by whoever made them.
+#[must_use]
+pub fn of_file(file: &Path, offset: u64) -> Vec<Device> {
+    let identity = file.metadata().map(|about| (about.dev(), about.ino())).ok();
+    let is_it = |used: &Used| {
+        let device = File::open(Path::new("/dev").join(&used.name));
+        match device.and_then(|device| ioctl::backing(&device)) {
+            Ok(backing) => identity == Some(backing),
+            // It has gone meanwhile, or its node is not here.
+            Err(_) => used.file == file,
+        }
+    };
+    let used = used().into_iter().filter(|used| used.offset == offset);
+    used.filter(is_it).map(|used| used.device).collect()
+}
+
 /// The loop device of that number.
 #[must_use]
 pub fn of_device(device: Device) -> Option<Used> {
