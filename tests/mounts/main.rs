@@ -10,4 +10,6 @@ mod kinds;
 mod namespaces;
 mod paths;
 mod refusals;
+mod scale;
 mod support;
+mod users;
