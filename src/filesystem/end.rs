@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::HashSet;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +13,10 @@ use super::{Filesystem, kind};
 use crate::agent::Cx;
 use crate::error::{Doing, Error, Result};
 use crate::host::mount::holders::{Holder, Holders, Sought, of_kernel, stacked, still_hold};
+use crate::host::mount::seize::stop_users;
 use crate::host::mount::unmount::{Answer, Doomed, Manner, in_helper};
 use crate::host::mount::{Device, Mount, Table, attach, elsewhere, health};
 use crate::host::pidfd::{Handle, wait_for_all};
-use crate::host::process::Identity;
 use crate::param::values::Holders as Policy;
 use crate::state::Lock;
 
@@ -29,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between two attempts for which nobody was signalled.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// So many of those that are signalled at once are named in the log.
+const MOST_TOLD: usize = 20;
 
 /// What has to go.
 #[derive(Clone, Debug)]
@@ -224,7 +226,7 @@ impl<'a> Ladder<'a> {
         if self.is_late() {
             self.relocate();
         }
-        if self.killed { self.seize(holders, &sought) } else { self.signal(&holders, &sought) }
+        if self.killed { self.seize(&sought) } else { self.signal(&holders, &sought) }
     }
 
     fn for_a_look(&self) -> Duration {
@@ -234,10 +236,11 @@ impl<'a> Ladder<'a> {
     /// Tells those who may be told, and waits for their end.
     fn signal(&mut self, holders: &Holders, sought: &Arc<Sought>) -> Result<()> {
         let ending = &self.filesystem.ending;
-        let signals = if self.is_late() { &ending.kill } else { &ending.ask };
+        let is_late = self.is_late();
+        let signals = if is_late { &ending.kill } else { &ending.ask };
         let handles = self.proven(&holders.found, sought)?;
-        for (handle, holder) in &handles {
-            if !self.told {
+        for (at, (handle, holder)) in handles.iter().enumerate() {
+            if !self.told && at < MOST_TOLD {
                 self.cx.log.info(&format!("sending {}: {holder}", named(signals)));
             }
             for signal in signals {
@@ -248,11 +251,15 @@ impl<'a> Ladder<'a> {
                 handle.signal(Signal::SIGCONT)?;
             }
         }
-        self.told = self.is_late();
+        if handles.len() > MOST_TOLD {
+            let more = handles.len() - MOST_TOLD;
+            self.cx.log.info(&format!("sending {}: {more} more", named(signals)));
+        }
+        self.told = is_late;
+        self.killed = is_late && signals.contains(&Signal::SIGKILL);
         if handles.is_empty() {
             std::thread::sleep(PAUSE.min(self.left()));
         } else {
-            self.killed = signals.contains(&Signal::SIGKILL);
             self.wait_for(handles.into_iter().map(|(handle, _)| handle).collect());
         }
         Ok(())
@@ -281,40 +288,22 @@ impl<'a> Ladder<'a> {
 
     /// Against those who multiply faster than they are killed. Whoever is stopped begins no other, and keeps his place among those
     /// whom the system allows; so all are stopped, until a look finds nobody who is not, and are killed then.
-    fn seize(&self, holders: Holders, sought: &Arc<Sought>) -> Result<()> {
+    fn seize(&self, sought: &Arc<Sought>) -> Result<()> {
         let mut stopped: Vec<Handle> = Vec::new();
-        let seized = self.stop_all(holders, sought, &mut stopped);
-        if seized.is_ok() && stopped.is_empty() {
-            std::thread::sleep(PAUSE.min(self.left()));
+        let mut before = usize::MAX;
+        let mut seized = Ok(());
+        while seized.is_ok() && before != stopped.len() && !self.is_over() {
+            before = stopped.len();
+            seized = stop_users(sought, &self.cx.deadline, self.for_a_look(), &mut stopped);
         }
-        self.cx.log.debug(&format!("killing {} processes that were stopped first", stopped.len()));
         for handle in &stopped {
             handle.signal(Signal::SIGKILL)?;
         }
+        if !stopped.is_empty() {
+            self.cx.log.info(&format!("killed {} processes, stopped first", stopped.len()));
+        }
         self.wait_for(stopped);
         seized
-    }
-
-    fn stop_all(
-        &self,
-        mut holders: Holders,
-        sought: &Arc<Sought>,
-        stopped: &mut Vec<Handle>,
-    ) -> Result<()> {
-        loop {
-            let known: HashSet<Identity> = stopped.iter().map(|handle| handle.identity).collect();
-            holders.found.retain(|holder| !known.contains(&holder.process.identity));
-            let new = self.proven(&holders.found, sought)?;
-            for (handle, _) in &new {
-                handle.signal(Signal::SIGSTOP)?;
-            }
-            let came = !new.is_empty();
-            stopped.extend(new.into_iter().map(|(handle, _)| handle));
-            if !came || self.is_over() {
-                return Ok(());
-            }
-            holders = Holders::look(sought, &self.cx.deadline, self.for_a_look())?;
-        }
     }
 
     /// Moves the mount to where nobody finds it. Whoever is in it already stays, and nobody new comes.

@@ -46,6 +46,21 @@ impl Handle {
         Ok(same.then_some(Self { descriptor, identity }))
     }
 
+    /// Whoever has that number now, and what it is; none if nobody has. What is seen of the number from here on is proven of that process
+    /// if a signal reaches it: until then it had the number all the time.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn of_number(pid: i32) -> Result<Option<(Self, Process)>> {
+        let Some(raw) = Pid::from_raw(pid).filter(|_| pid > 1) else { return Ok(None) };
+        let descriptor = match pidfd_open(raw, PidfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(None),
+            other => other.doing(|| format!("open process {pid}"))?,
+        };
+        let process = Process::look(pid)?.filter(|process| !process.is_kernel);
+        Ok(process.map(|process| (Self { descriptor, identity: process.identity }, process)))
+    }
+
     /// Sends a signal. A process that ended meanwhile does not mind.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ fn processes_that_multiply_faster_than_they_are_looked_at_are_ended() {
     each(["grow", "run"], |manner| {
         let host = Host::new();
         compiled(&host, "mounts/bomb.c");
-        let call = host.on_image("ext4").within(30).param("signal_delay", "1");
+        let call = host.on_image("ext4").within(16).param("signal_delay", "1");
         call.run("start").code(0);
         host.sh("echo x >mnt/file; chmod a+rx . mnt; chmod a+r mnt/file");
         let mut stranger = host.leave("touch ready; exec sleep 100");

@@ -141,7 +141,7 @@ pub fn still_hold(
     seen.findings.iter().map(|finding| finding.pid).collect()
 }
 
-fn protection(process: &Process, ancestors: &[i32]) -> Option<&'static str> {
+pub(super) fn protection(process: &Process, ancestors: &[i32]) -> Option<&'static str> {
     let pid = process.identity.pid;
     if pid == 1 {
         return Some("it is process 1");
@@ -158,7 +158,7 @@ fn protection(process: &Process, ancestors: &[i32]) -> Option<&'static str> {
     (name.is_some_and(is_cluster) || is_cluster(&process.name)).then_some("it is the cluster's")
 }
 
-fn ancestors() -> Result<Vec<i32>> {
+pub(super) fn ancestors() -> Result<Vec<i32>> {
     let mut found = Vec::new();
     let mut current = Process::own()?;
     while current.parent > 0 && !found.contains(&current.parent) {

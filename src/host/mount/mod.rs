@@ -13,6 +13,7 @@ pub mod loopdev;
 pub mod options;
 pub mod path;
 mod scan;
+pub mod seize;
 pub mod superblock;
 pub mod table;
 mod task;
