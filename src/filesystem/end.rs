@@ -260,7 +260,8 @@ impl<'a> Ladder<'a> {
         if handles.is_empty() {
             std::thread::sleep(PAUSE.min(self.left()));
         } else {
-            self.wait_for(handles.into_iter().map(|(handle, _)| handle).collect());
+            let handles: Vec<Handle> = handles.into_iter().map(|(handle, _)| handle).collect();
+            self.wait_for(&handles);
         }
         Ok(())
     }
@@ -282,8 +283,8 @@ impl<'a> Ladder<'a> {
         Ok(handles)
     }
 
-    fn wait_for(&self, handles: Vec<Handle>) {
-        let _ = wait_for_all(&handles, self.filesystem.ending.delay.min(self.left()));
+    fn wait_for(&self, handles: &[Handle]) {
+        let _ = wait_for_all(handles, self.filesystem.ending.delay.min(self.left()));
     }
 
     /// Against those who multiply faster than they are killed. Whoever is stopped begins no other, and keeps his place among those
@@ -302,7 +303,7 @@ impl<'a> Ladder<'a> {
         if !stopped.is_empty() {
             self.cx.log.info(&format!("killed {} processes, stopped first", stopped.len()));
         }
-        self.wait_for(stopped);
+        self.wait_for(&stopped);
         seized
     }
 

@@ -82,13 +82,12 @@ impl Worker {
             if left.is_zero() {
                 return None;
             }
-            match &told {
-                Some(told) => drop(pidfd::wait_until(told, end)),
-                None => {
-                    std::thread::sleep(pause.min(left));
-                    pause = (pause * 2).min(Duration::from_millis(10));
-                }
+            if let Some(told) = &told {
+                let _ = pidfd::wait_until(told, end);
+                continue;
             }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(10));
         }
     }
 }

@@ -25,12 +25,12 @@ fn processes(name: &str, directory: &Path) -> (BTreeSet<u32>, BTreeSet<u32>) {
         fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
     };
     let all: BTreeSet<u32> = pids.filter(named).collect();
-    let uses = |pid: &u32| {
+    let has_one = |pid: &u32| {
         let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
         targets.any(|target| target.starts_with(directory))
     };
-    let users = all.iter().copied().filter(uses).collect();
+    let users = all.iter().copied().filter(has_one).collect();
     (all, users)
 }
 

@@ -22,7 +22,7 @@ fn thread(work: &str, leads: bool) -> String {
 #[test]
 #[ignore = "needs root: tests/run mounts"]
 fn whoever_hides_is_found() {
-    let uses = [
+    let ways = [
         ("works in", thread("libc.unshare(0x200); os.chdir(\"mnt\")", true)),
         ("has open", thread("libc.unshare(0x400); os.open(\"mnt/file\",0)", true)),
         ("has open", thread("os.open(\"mnt/file\",0)", false)),
@@ -45,7 +45,7 @@ fn whoever_hides_is_found() {
                 .to_owned(),
         ),
     ];
-    each(uses, |(how, commands)| {
+    each(ways, |(how, commands)| {
         let host = Host::new();
         let call = started(&host);
         let mut stranger = host.leave("touch ready; exec sleep 60");

@@ -192,8 +192,8 @@ impl Task<'_> {
             if let Some((range, text)) = mapped(&line) {
                 let file =
                     if text.contains(&b'\\') { decoded(text).into_vec() } else { text.to_vec() };
-                let link = format!("map_files/{}", trimmed(range));
-                if self.is_in(&file, link.as_str()) {
+                let name = format!("map_files/{}", trimmed(range));
+                if self.is_in(&file, name.as_str()) {
                     return Some((Use::Mapping, path(&file)));
                 }
             }
