@@ -189,7 +189,8 @@ impl<'a> Ladder<'a> {
     }
 
     fn foreign(&self) -> Vec<Target> {
-        let copies = elsewhere::copies(|mount| self.meant.includes_abroad(mount));
+        let copies =
+            elsewhere::copies(|mount| self.meant.includes_abroad(mount), &self.cx.deadline);
         let target = |copy: elsewhere::Copy| {
             let mount = copy.mount()?.clone();
             Some(Target { mount, table: copy.table.into(), namespace_of: Some(copy.pid) })
