@@ -4,6 +4,7 @@
 
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -11,9 +12,10 @@ use nix::sys::signal::Signal;
 use super::{Filesystem, kind};
 use crate::agent::Cx;
 use crate::error::{Doing, Error, Result};
-use crate::host::mount::holders::{Holders, Sought, of_kernel, stacked, still_holds};
+use crate::host::mount::holders::{Holder, Holders, Sought, of_kernel, stacked, still_hold};
+use crate::host::mount::seize::stop_users;
 use crate::host::mount::unmount::{Answer, Doomed, Manner, in_helper};
-use crate::host::mount::{Device, Mount, Table, attach, elsewhere};
+use crate::host::mount::{Device, Mount, Table, attach, elsewhere, health};
 use crate::host::pidfd::{Handle, wait_for_all};
 use crate::param::values::Holders as Policy;
 use crate::state::Lock;
@@ -27,9 +29,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two attempts for which nobody was signalled.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// So many of those that are signalled at once are named in the log.
+const MOST_TOLD: usize = 20;
+
 /// What has to go.
 #[derive(Clone, Debug)]
 pub(super) struct Meant {
+    /// The type of its file system.
+    pub kind: String,
     /// The number of its file system.
     pub device: Device,
     /// Which directory of that.
@@ -38,16 +45,29 @@ pub(super) struct Meant {
     pub point: PathBuf,
     /// Whether all mounts of the device have to go, so that the device is free.
     pub everywhere: bool,
+    /// The same for those in other namespaces, where it may be at another place.
+    pub everywhere_abroad: bool,
     /// Whether other namespaces count: not for a bind mount, whose device is somebody else's matter.
     pub in_all_namespaces: bool,
 }
 
 impl Meant {
+    /// Whether the kernel has its file system, if that is known.
+    pub(super) fn is_alive(&self) -> Option<bool> {
+        health::is_alive(&self.kind, self.device)
+    }
+
     fn includes(&self, mount: &Mount) -> bool {
         let here = mount.point == self.point || mount.point == refuge(&self.point);
-        mount.device == self.device
-            && mount.root.starts_with(&self.root)
-            && (self.everywhere || (here && mount.root == self.root))
+        self.shows(mount) && (self.everywhere || (here && mount.root == self.root))
+    }
+
+    fn includes_abroad(&self, mount: &Mount) -> bool {
+        self.includes(mount) || (self.everywhere_abroad && self.shows(mount))
+    }
+
+    fn shows(&self, mount: &Mount) -> bool {
+        mount.device == self.device && mount.root.starts_with(&self.root)
     }
 }
 
@@ -62,7 +82,7 @@ pub(super) fn refuge(point: &Path) -> PathBuf {
 #[derive(Clone, Debug)]
 struct Target {
     mount: Mount,
-    table: std::sync::Arc<Table>,
+    table: Arc<Table>,
     /// A process in whose namespace it is, unless that is ours.
     namespace_of: Option<i32>,
 }
@@ -93,6 +113,8 @@ struct Ladder<'a> {
     budget: Duration,
     relocated: bool,
     told: bool,
+    /// Whether all who could be found were killed once.
+    killed: bool,
 }
 
 impl<'a> Ladder<'a> {
@@ -106,7 +128,8 @@ impl<'a> Ladder<'a> {
         let left = cx.deadline.left().mul_f32(0.9);
         let budget = if filesystem.ending.fast { left.min(FAST) } else { left };
         let begin = Instant::now();
-        Self { filesystem, meant, gate, cx, begin, budget, relocated: false, told: false }
+        let (relocated, told, killed) = (false, false, false);
+        Self { filesystem, meant, gate, cx, begin, budget, relocated, told, killed }
     }
 
     fn climb(&mut self) -> Result<()> {
@@ -135,7 +158,7 @@ impl<'a> Ladder<'a> {
 
     /// All mounts that have to go, those on others first.
     fn targets(&self) -> Result<Vec<Target>> {
-        let table = std::sync::Arc::new(Table::own()?);
+        let table = Arc::new(Table::own()?);
         let mut targets: Vec<Target> = Vec::new();
         for mount in table.mounts().iter().filter(|mount| self.meant.includes(mount)) {
             let on_it = table.below(mount);
@@ -156,15 +179,18 @@ impl<'a> Ladder<'a> {
                 }
             }
         }
-        // A mount that is left behind alone, after it is gone here, is seen in the next round.
-        if targets.is_empty() && self.meant.in_all_namespaces {
+        // A mount that is left behind alone, after it is gone here, is seen in the next round. To look through the namespaces of
+        // all processes takes as long as to look for holders, so the kernel is asked first.
+        let elsewhere = self.meant.in_all_namespaces && self.meant.is_alive() != Some(false);
+        if targets.is_empty() && elsewhere {
             targets = self.foreign();
         }
         Ok(targets)
     }
 
     fn foreign(&self) -> Vec<Target> {
-        let copies = elsewhere::copies(|mount| self.meant.includes(mount));
+        let copies =
+            elsewhere::copies(|mount| self.meant.includes_abroad(mount), &self.cx.deadline);
         let target = |copy: elsewhere::Copy| {
             let mount = copy.mount()?.clone();
             Some(Target { mount, table: copy.table.into(), namespace_of: Some(copy.pid) })
@@ -192,30 +218,30 @@ impl<'a> Ladder<'a> {
         for target in busy {
             sought.add(&target.mount, &target.table);
         }
-        let at_most = self.left().max(Duration::from_millis(500));
-        let holders = Holders::look(&sought, &self.cx.deadline, at_most)?;
+        sought.ask_for_sockets(&self.cx.deadline.at_most(self.for_a_look()));
+        let sought = Arc::new(sought);
+        let holders = Holders::look(&sought, &self.cx.deadline, self.for_a_look())?;
         if is_over {
             return Err(held(busy, &holders, self.filesystem.ending.force.holders));
         }
         if self.is_late() {
             self.relocate();
         }
-        self.signal(&holders, &sought)
+        if self.killed { self.seize(&sought) } else { self.signal(&holders, &sought) }
+    }
+
+    fn for_a_look(&self) -> Duration {
+        self.left().max(Duration::from_millis(500))
     }
 
     /// Tells those who may be told, and waits for their end.
-    fn signal(&mut self, holders: &Holders, sought: &Sought) -> Result<()> {
+    fn signal(&mut self, holders: &Holders, sought: &Arc<Sought>) -> Result<()> {
         let ending = &self.filesystem.ending;
-        let signals = if self.is_late() { &ending.kill } else { &ending.ask };
-        let mut handles = Vec::new();
-        for holder in holders.found.iter().filter(|holder| holder.protected.is_none()) {
-            let identity = holder.process.identity;
-            let Some(handle) = Handle::open(identity)? else { continue };
-            // The descriptor cannot mean another process any more, so that what is seen now is proven of this one.
-            if !still_holds(identity, sought) {
-                continue;
-            }
-            if !self.told {
+        let is_late = self.is_late();
+        let signals = if is_late { &ending.kill } else { &ending.ask };
+        let handles = self.proven(&holders.found, sought)?;
+        for (at, (handle, holder)) in handles.iter().enumerate() {
+            if !self.told && at < MOST_TOLD {
                 self.cx.log.info(&format!("sending {}: {holder}", named(signals)));
             }
             for signal in signals {
@@ -225,15 +251,61 @@ impl<'a> Ladder<'a> {
             if holder.process.is_stopped() && !signals.contains(&Signal::SIGSTOP) {
                 handle.signal(Signal::SIGCONT)?;
             }
-            handles.push(handle);
         }
-        self.told = self.is_late();
+        if handles.len() > MOST_TOLD {
+            let more = handles.len() - MOST_TOLD;
+            self.cx.log.info(&format!("sending {}: {more} more", named(signals)));
+        }
+        self.told = is_late;
+        self.killed = is_late && signals.contains(&Signal::SIGKILL);
         if handles.is_empty() {
             std::thread::sleep(PAUSE.min(self.left()));
         } else {
-            let _ = wait_for_all(&handles, ending.delay.min(self.left()));
+            let handles: Vec<Handle> = handles.into_iter().map(|(handle, _)| handle).collect();
+            self.wait_for(&handles);
         }
         Ok(())
+    }
+
+    /// Those who may be signalled. A descriptor cannot come to mean another process, so that what is seen after it was opened
+    /// is proven of that one.
+    fn proven<'h>(
+        &self,
+        found: &'h [Holder],
+        sought: &Arc<Sought>,
+    ) -> Result<Vec<(Handle, &'h Holder)>> {
+        let mut handles = Vec::new();
+        for holder in found.iter().filter(|holder| holder.protected.is_none()) {
+            handles.extend(Handle::open(holder.process.identity)?.map(|handle| (handle, holder)));
+        }
+        let identities: Vec<_> = handles.iter().map(|(handle, _)| handle.identity).collect();
+        let proven = still_hold(&identities, sought, &self.cx.deadline, self.for_a_look());
+        handles.retain(|(handle, _)| proven.contains(&handle.identity.pid));
+        Ok(handles)
+    }
+
+    fn wait_for(&self, handles: &[Handle]) {
+        let _ = wait_for_all(handles, self.filesystem.ending.delay.min(self.left()));
+    }
+
+    /// Against those who multiply faster than they are killed. Whoever is stopped begins no other, and keeps his place among those
+    /// whom the system allows; so all are stopped, until a look finds nobody who is not, and are killed then.
+    fn seize(&self, sought: &Arc<Sought>) -> Result<()> {
+        let mut stopped: Vec<Handle> = Vec::new();
+        let mut before = usize::MAX;
+        let mut seized = Ok(());
+        while seized.is_ok() && before != stopped.len() && !self.is_over() {
+            before = stopped.len();
+            seized = stop_users(sought, &self.cx.deadline, self.for_a_look(), &mut stopped);
+        }
+        for handle in &stopped {
+            handle.signal(Signal::SIGKILL)?;
+        }
+        if !stopped.is_empty() {
+            self.cx.log.info(&format!("killed {} processes, stopped first", stopped.len()));
+        }
+        self.wait_for(&stopped);
+        seized
     }
 
     /// Moves the mount to where nobody finds it. Whoever is in it already stays, and nobody new comes.
@@ -338,14 +410,19 @@ mod tests {
         let elsewhere = parse("2 0 8:1 /sub/x /other rw - ext4 /dev/a rw");
         let above = parse("3 0 8:1 / /all rw - ext4 /dev/a rw");
         let mut meant = Meant {
+            kind: "ext4".to_owned(),
             device: Device { major: 8, minor: 1 },
             root: "/sub".into(),
             point: "/srv".into(),
             everywhere: false,
+            everywhere_abroad: false,
             in_all_namespaces: false,
         };
         let included = |meant: &Meant| [&itself, &elsewhere, &above].map(|m| meant.includes(m));
         assert_eq!(included(&meant), [true, false, false]);
+        assert!(!meant.includes_abroad(&elsewhere));
+        meant.everywhere_abroad = true;
+        assert!(meant.includes_abroad(&elsewhere) && !meant.includes_abroad(&above));
         meant.everywhere = true;
         assert_eq!(included(&meant), [true, true, false]);
     }

@@ -132,7 +132,11 @@ impl Filesystem<'_> {
     }
 
     fn point(&self) -> Result<PathBuf> {
-        let point = path::resolve(self.directory, &Table::own()?)?;
+        self.point_in(&Table::own()?)
+    }
+
+    fn point_in(&self, table: &Table) -> Result<PathBuf> {
+        let point = path::resolve(self.directory, table)?;
         if point == Path::new("/") {
             let why = format!("{} leads to /, which is no resource", self.directory.display());
             return Err(Error::Configured { name: "directory", why });
@@ -150,8 +154,8 @@ impl Filesystem<'_> {
     }
 
     fn look_once(&self, cx: &Cx<'_>) -> Result<Look> {
-        let point = self.point()?;
         let table = Table::own()?;
+        let point = self.point_in(&table)?;
         let record = record::read(self.agent, &point, cx);
         let record = record.filter(|record| record.is_for(self.asked()));
         let mut places = table.at(&point);
@@ -160,13 +164,9 @@ impl Filesystem<'_> {
         let (ours, others): (Vec<&Mount>, Vec<&Mount>) =
             places.into_iter().partition(|mount| self.is_ours(mount, &table, record.as_ref()));
         let others: Vec<&Mount> = others.into_iter().filter(|mount| mount.point == point).collect();
-        Ok(Look {
-            ours: ours.into_iter().cloned().collect(),
-            stranger: others.last().map(|mount| (*mount).clone()),
-            table: table.clone(),
-            point,
-            record,
-        })
+        let ours = ours.into_iter().cloned().collect();
+        let stranger = others.last().map(|mount| (*mount).clone());
+        Ok(Look { table, point, ours, stranger, record })
     }
 
     /// Whether this is the mount that is configured, by the number of its device and never by a text alone where there

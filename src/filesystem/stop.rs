@@ -10,7 +10,8 @@ use super::{Filesystem, Look, record};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::mount::device::{self, Source};
-use crate::host::mount::{Device, Mount, Table, health, loopdev, path};
+use crate::host::mount::holders::of_kernel;
+use crate::host::mount::{Device, Table, loopdev, path};
 
 /// How long the kernel may take to forget a file system after its last mount.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -27,8 +28,8 @@ impl Filesystem<'_> {
         if let Some(meant) = self.meant(&look) {
             let gate = self.gate(&point, cx)?;
             end(self, &meant, gate.as_ref(), cx)?;
-            if let Some(mount) = look.top().filter(|_| meant.everywhere) {
-                self.settle(mount, cx)?;
+            if self.is_on_device() {
+                self.settle(&meant, &look, cx)?;
             }
             cx.log.info(&format!("unmounted {}", point.display()));
         }
@@ -55,10 +56,12 @@ impl Filesystem<'_> {
         let in_all_namespaces = self.bind().is_none();
         if let Some(mount) = look.top() {
             return Some(Meant {
+                kind: mount.kind.to_string_lossy().into_owned(),
                 device: mount.device,
                 root: mount.root.clone(),
                 point: look.point.clone(),
                 everywhere,
+                everywhere_abroad: everywhere,
                 in_all_namespaces,
             });
         }
@@ -67,10 +70,12 @@ impl Filesystem<'_> {
         let record = look.record.as_ref()?;
         let same = on_device && self.configured_device(&look.table) == Some(record.device);
         (same && in_all_namespaces).then(|| Meant {
+            kind: record.kind.clone(),
             device: record.device,
             root: PathBuf::from("/"),
             point: look.point.clone(),
             everywhere: false,
+            everywhere_abroad: everywhere,
             in_all_namespaces,
         })
     }
@@ -87,20 +92,28 @@ impl Filesystem<'_> {
     }
 
     /// A file system that was unmounted with `umount -l` lives on out of sight, and keeps its device.
-    fn settle(&self, mount: &Mount, cx: &Cx<'_>) -> Result<()> {
+    fn settle(&self, meant: &Meant, look: &Look, cx: &Cx<'_>) -> Result<()> {
         let begin = Instant::now();
         let others =
-            |table: &Table| table.mounts().iter().any(|other| other.device == mount.device);
-        while health::is_alive(mount) == Some(true) && !others(&Table::own()?) {
+            |table: &Table| table.mounts().iter().any(|other| other.device == meant.device);
+        while meant.is_alive() == Some(true) && !others(&Table::own()?) {
             if begin.elapsed() >= SETTLE.min(cx.deadline.left_with_reserve()) {
                 return Err(Error::Failed(format!(
-                    "{} is unmounted from {}, but the kernel still has it: it was unmounted lazily, or a namespace without a process shows it",
+                    "{} is unmounted from {}, but the kernel still has it: {}",
                     self.source.described(),
-                    mount.point.display()
+                    meant.point.display(),
+                    what_has_it(look)
                 )));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
+}
+
+fn what_has_it(look: &Look) -> String {
+    let known = look.top().map(|mount| of_kernel(&look.table, mount)).unwrap_or_default();
+    known.into_iter().next().unwrap_or_else(|| {
+        "it was unmounted lazily, an overlay is made of it, or a namespace without a process shows it".to_owned()
+    })
 }

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::pidfd;
 use crate::log::Log;
 
 /// Starts this binary with other `words`, and does not wait for it. It has nothing of the caller's but `stdin`
@@ -68,7 +69,8 @@ impl Worker {
 
     /// The same; how it ended: its exit code, or nothing of that if it was killed.
     pub fn code_within(&mut self, at_most: Duration) -> Option<Option<i32>> {
-        let begin = Instant::now();
+        let end = Instant::now() + at_most;
+        let told = pidfd::of_child(&self.0);
         let mut pause = Duration::from_micros(500);
         loop {
             match self.0.try_wait() {
@@ -76,10 +78,15 @@ impl Worker {
                 Ok(Some(status)) => return Some(status.code()),
                 Err(_) => return Some(None),
             }
-            if begin.elapsed() >= at_most {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return None;
             }
-            std::thread::sleep(pause);
+            if let Some(told) = &told {
+                let _ = pidfd::wait_until(told, end);
+                continue;
+            }
+            std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(Duration::from_millis(10));
         }
     }

@@ -12,6 +12,8 @@ mod params;
 mod paths;
 mod programs;
 mod refusals;
+mod scale;
 mod support;
 mod symlink;
 mod units;
+mod users;

@@ -194,8 +194,12 @@ pub fn is_known(kind: &str) -> Result<bool> {
 #[must_use]
 pub fn mount_id(descriptor: &impl AsRawFd) -> Option<u32> {
     let path = format!("/proc/thread-self/fdinfo/{}", descriptor.as_raw_fd());
-    let text = std::fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
+    id_in(&std::fs::read_to_string(path).ok()?)
+}
+
+/// The number of the mount in what the kernel tells of an open file (`proc_pid_fdinfo(5)`).
+pub(super) fn id_in(information: &str) -> Option<u32> {
+    information.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
 }
 
 fn super_flags(options: &Options) -> Vec<&'static str> {

@@ -2,11 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
+use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::{Mount, Table, scan};
+use crate::deadline::Deadline;
+use crate::host::survey;
 
 /// A mount of the same file system in another namespace.
 #[derive(Clone, Debug)]
@@ -30,22 +33,30 @@ impl Copy {
 /// All mounts in other namespaces that show what `meant` says, the deepest first. A namespace without a process, kept by a file
 /// or a descriptor alone, is not seen.
 #[must_use]
-pub fn copies(meant: impl Fn(&Mount) -> bool) -> Vec<Copy> {
-    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    let mut known: Vec<OsString> = namespace("thread-self").map(Into::into).into_iter().collect();
+pub fn copies(meant: impl Fn(&Mount) -> bool, deadline: &Deadline) -> Vec<Copy> {
+    let own = namespace("thread-self");
+    let until = Instant::now() + deadline.left_with_reserve();
+    let survey = survey::ask(scan::numbers(Path::new("/proc")), until, move |pid| {
+        let other = namespace(&pid.to_string()).filter(|space| Some(space) != own.as_ref())?;
+        sees_all(pid).then_some(other)
+    });
+    let mut known: HashSet<PathBuf> = HashSet::new();
     let mut found = Vec::new();
-    for pid in scan::numbers(Path::new("/proc")) {
-        let Some(space) = namespace(&pid.to_string()).map(OsString::from) else { continue };
-        if known.contains(&space) || !sees_all(pid) {
+    for (pid, space) in survey.answers {
+        if known.contains(&space) {
             continue;
         }
         let Some(table) = Table::of_process(pid) else { continue };
-        known.push(space);
+        known.insert(space);
         let mut ids: Vec<u32> = table.mounts().iter().filter(|m| meant(m)).map(|m| m.id).collect();
         ids.reverse();
         found.extend(ids.into_iter().map(|id| Copy { pid, table: table.clone(), id }));
     }
     found
+}
+
+fn namespace(process: &str) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{process}/ns/mnt")).ok()
 }
 
 /// Whether the process's root is that of its namespace, so that its table is the whole one.

@@ -109,21 +109,25 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
 
 /// The directory of a mounted file system of one device below /sys/fs; it goes with the last mount.
 fn sysfs(mount: &Mount) -> Option<PathBuf> {
-    let kind = match mount.kind.to_str()? {
+    sysfs_of(mount.kind.to_str()?, mount.device)
+}
+
+fn sysfs_of(kind: &str, device: Device) -> Option<PathBuf> {
+    let kind = match kind {
         "ext2" | "ext3" | "ext4" => "ext4",
         "xfs" => "xfs",
         "f2fs" => "f2fs",
         _ => return None,
     };
-    let link = fs::canonicalize(format!("/sys/dev/block/{}", mount.device)).ok()?;
+    let link = fs::canonicalize(format!("/sys/dev/block/{device}")).ok()?;
     Some(Path::new("/sys/fs").join(kind).join(link.file_name()?))
 }
 
-/// Whether the file system is mounted anywhere at all, in whatever namespace, or kept alive by an open file; none if its
-/// type does not tell.
+/// Whether the file system of that type and number is mounted anywhere at all, in whatever namespace, or kept alive by an open
+/// file; none if its type does not tell.
 #[must_use]
-pub fn is_alive(mount: &Mount) -> Option<bool> {
-    sysfs(mount).map(|path| path.exists())
+pub fn is_alive(kind: &str, device: Device) -> Option<bool> {
+    sysfs_of(kind, device).map(|path| path.exists())
 }
 
 fn number_in(path: &Path) -> Option<u64> {

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::scan::{self, Finding, Use};
@@ -70,6 +71,7 @@ impl fmt::Display for Holder {
             Use::Program => "executes",
             Use::OpenFile => "has open",
             Use::Mapping => "has mapped",
+            Use::Socket => "has a socket at",
         };
         let Process { identity, name, .. } = &self.process;
         write!(f, "{} ({name}) {how} {}", identity.pid, self.finding.file.display())
@@ -90,7 +92,7 @@ impl Holders {
     ///
     /// # Errors
     /// /proc does not answer.
-    pub fn look(sought: &Sought, deadline: &Deadline, at_most: Duration) -> Result<Self> {
+    pub fn look(sought: &Arc<Sought>, deadline: &Deadline, at_most: Duration) -> Result<Self> {
         let seen = scan::all(sought, deadline, at_most);
         let ancestors = ancestors()?;
         let mut found = Vec::new();
@@ -126,13 +128,20 @@ impl Holders {
     }
 }
 
-/// Whether the process still uses one of the mounts. Ask when it cannot become another one any more.
+/// Those of the processes that still use one of the mounts. Ask when none can become another one any more.
 #[must_use]
-pub fn still_holds(identity: Identity, sought: &Sought) -> bool {
-    scan::of_process(identity.pid, sought).is_some()
+pub fn still_hold(
+    identities: &[Identity],
+    sought: &Arc<Sought>,
+    deadline: &Deadline,
+    at_most: Duration,
+) -> Vec<i32> {
+    let pids = identities.iter().map(|identity| identity.pid).collect();
+    let seen = scan::these(pids, sought, deadline, at_most);
+    seen.findings.iter().map(|finding| finding.pid).collect()
 }
 
-fn protection(process: &Process, ancestors: &[i32]) -> Option<&'static str> {
+pub(super) fn protection(process: &Process, ancestors: &[i32]) -> Option<&'static str> {
     let pid = process.identity.pid;
     if pid == 1 {
         return Some("it is process 1");
@@ -149,7 +158,7 @@ fn protection(process: &Process, ancestors: &[i32]) -> Option<&'static str> {
     (name.is_some_and(is_cluster) || is_cluster(&process.name)).then_some("it is the cluster's")
 }
 
-fn ancestors() -> Result<Vec<i32>> {
+pub(super) fn ancestors() -> Result<Vec<i32>> {
     let mut found = Vec::new();
     let mut current = Process::own()?;
     while current.parent > 0 && !found.contains(&current.parent) {

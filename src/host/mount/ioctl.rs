@@ -1,4 +1,5 @@
-//! Requests to block devices and to the driver of loop devices (`loop(4)`), for which no crate has a safe call.
+//! Requests to block devices and to the driver of loop devices (`loop(4)`), and a question about threads (`kcmp(2)`), for
+//! which no crate has a safe call.
 
 use std::fs::File;
 use std::io;
@@ -115,3 +116,45 @@ pub(super) fn backing(device: &File) -> io::Result<(u64, u64)> {
 }
 
 const _: () = assert!(size_of::<Config>() == 304 && size_of::<Info>() == 232);
+
+/// What threads may have in common, with the numbers of `linux/kcmp.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Common {
+    /// The table of open files.
+    Files = 2,
+    /// The root and the working directory.
+    Directories = 3,
+}
+
+/// Whether two threads are known to have the same. Where the kernel does not tell, nothing is.
+pub(super) fn have_in_common(one: i32, other: i32, what: Common) -> bool {
+    let unused: libc::c_ulong = 0;
+    // SAFETY: the kernel compares what it has of two tasks, and takes no pointer from here.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_kcmp, one, other, what as libc::c_int, unused, unused) };
+    answer == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_share_until_one_goes_its_own_way() {
+        let first = nix::unistd::gettid().as_raw();
+        std::thread::scope(|scope| {
+            let (tell, told) = std::sync::mpsc::channel();
+            let (send, wait) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || {
+                nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();
+                tell.send(nix::unistd::gettid().as_raw()).unwrap();
+                wait.recv()
+            });
+            let other = told.recv().unwrap();
+            assert!(have_in_common(first, other, Common::Files));
+            assert!(!have_in_common(first, other, Common::Directories));
+            drop(send);
+        });
+        assert!(!have_in_common(first, 1, Common::Files));
+    }
+}

@@ -3,6 +3,7 @@
 //! A mount is its number and its device, never a text that looks like it.
 
 pub mod attach;
+mod bound;
 pub mod device;
 pub mod elsewhere;
 pub mod health;
@@ -12,8 +13,10 @@ pub mod loopdev;
 pub mod options;
 pub mod path;
 mod scan;
+pub mod seize;
 pub mod superblock;
 pub mod table;
+mod task;
 pub mod unmount;
 
 pub use options::Options;

@@ -1,32 +1,18 @@
 //! One pass over /proc for the processes that keep mounts busy.
-//!
-//! The kernel's text of a path only tells whom to look at; the number of the mount is the proof. It stands in
-//! `/proc/<pid>/fdinfo` for open files, and for the rest in that of a descriptor opened with `O_PATH`, which asks the file
-//! system for nothing. NFS and 9p ask their server even then (`d_weak_revalidate`), so that for them the text has to
-//! do: it is the kernel's own, made from the same mounts.
 
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::Read;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::fs::readlinkat;
-
-use super::attach::mount_id;
-use super::table::decoded;
-use super::{Mount, Table};
+use super::task;
+use super::{Device, Mount, Table, bound};
 use crate::deadline::Deadline;
-
-/// As many threads look at once; more only fight for the kernel's locks.
-const MOST_WORKERS: usize = 4;
+use crate::host::survey;
 
 /// How a process uses a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +27,8 @@ pub enum Use {
     OpenFile,
     /// It has a file mapped into its memory.
     Mapping,
+    /// It has a socket that is bound to a name there.
+    Socket,
 }
 
 /// A use of a mount by a process of that number.
@@ -67,6 +55,8 @@ pub struct Seen {
 #[derive(Clone, Debug, Default)]
 pub struct Sought {
     mounts: Vec<One>,
+    /// Sockets bound to names in them, by their numbers.
+    sockets: HashMap<u64, PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +64,8 @@ struct One {
     id: u32,
     point: PathBuf,
     by_text: bool,
+    /// The number of its file system, if that is mounted nowhere else.
+    only: Option<Device>,
 }
 
 impl Sought {
@@ -82,160 +74,69 @@ impl Sought {
         // Where another one is at the same place the text does not tell which one is meant.
         let alone = table.at(&mount.point).len() == 1 && table.hidden_by(mount).is_none();
         let asks = ["nfs", "nfs4", "9p"].iter().any(|kind| mount.is_kind(kind));
-        let one = One { id: mount.id, point: mount.point.clone(), by_text: asks && alone };
-        self.mounts.push(one);
+        let mut of_device = table.mounts().iter().filter(|other| other.device == mount.device);
+        let only = of_device.nth(1).is_none().then_some(mount.device);
+        let point = mount.point.clone();
+        self.mounts.push(One { id: mount.id, point, by_text: asks && alone, only });
     }
 
-    fn candidates<'a>(&'a self, file: &'a Path) -> impl Iterator<Item = &'a One> {
-        self.mounts.iter().filter(move |one| file.starts_with(&one.point))
+    /// Asks the kernel which sockets are bound to names in the mounts. It tells the file system of such a name and not the mount,
+    /// so that nothing is known of a file system that is mounted twice.
+    pub fn ask_for_sockets(&mut self, deadline: &Deadline) {
+        let devices: Vec<Device> = self.mounts.iter().filter_map(|one| one.only).collect();
+        if !devices.is_empty() {
+            self.sockets = bound::sockets(&devices, deadline).into_iter().collect();
+        }
     }
 
-    fn has(&self, id: Option<u32>) -> bool {
+    /// The mounts in which a file may be that the kernel calls so.
+    pub(super) fn candidates(&self, file: &[u8]) -> impl Iterator<Item = bool> {
+        self.mounts.iter().filter(move |one| one.may_have(file)).map(|one| one.by_text)
+    }
+
+    /// Whether that is one of the mounts.
+    pub(super) fn has(&self, id: Option<u32>) -> bool {
         id.is_some_and(|id| self.mounts.iter().any(|one| one.id == id))
+    }
+
+    /// The name of a socket of that number, if it is in one of the mounts.
+    pub(super) fn socket(&self, number: u64) -> Option<&Path> {
+        self.sockets.get(&number).map(PathBuf::as_path)
+    }
+}
+
+impl One {
+    fn may_have(&self, file: &[u8]) -> bool {
+        if file == task::TOO_LONG {
+            return !self.by_text;
+        }
+        let point = self.point.as_os_str().as_bytes();
+        let Some(rest) = file.strip_prefix(point.strip_suffix(b"/").unwrap_or(point)) else {
+            return false;
+        };
+        // What a bind mount shows may have been removed, and is called so.
+        let removed = rest == b" (deleted)" && !self.by_text;
+        rest.is_empty() || rest[0] == b'/' || removed
     }
 }
 
 /// Looks at all processes.
 #[must_use]
-pub fn all(sought: &Sought, deadline: &Deadline, at_most: Duration) -> Seen {
-    let pids = numbers(Path::new("/proc"));
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = workers.min(MOST_WORKERS).min(pids.len().div_ceil(64)).max(1);
-    let (sought, pids) = (Arc::new(sought.clone()), Arc::new(pids));
-    let (sender, receiver) = channel();
-    let current: Vec<Arc<AtomicI32>> = (0..workers).map(|_| Arc::default()).collect();
-    for (first, current) in current.iter().enumerate() {
-        let (sought, pids, current) = (sought.clone(), pids.clone(), current.clone());
-        let sender = sender.clone();
-        // Not waited for: one that hangs in the kernel must not hang the agent, and ends with it.
-        std::thread::spawn(move || {
-            for pid in pids.iter().skip(first).step_by(workers) {
-                current.store(*pid, Ordering::Relaxed);
-                if !report(&sender, of_process(*pid, &sought)) {
-                    return;
-                }
-            }
-            current.store(0, Ordering::Relaxed);
-        });
-    }
-    drop(sender);
-    let deadline = deadline.at_most(at_most);
-    let (findings, in_time) = collected(&receiver, &deadline);
-    let unfinished = || current.iter().map(|pid| pid.load(Ordering::Relaxed));
-    let silent = if in_time { Vec::new() } else { unfinished().filter(|pid| *pid != 0).collect() };
-    Seen { findings, silent }
+pub fn all(sought: &Arc<Sought>, deadline: &Deadline, at_most: Duration) -> Seen {
+    these(numbers(Path::new("/proc")), sought, deadline, at_most)
 }
 
-fn report(sender: &Sender<Finding>, found: Option<Finding>) -> bool {
-    found.is_none_or(|found| sender.send(found).is_ok())
-}
-
-fn collected(receiver: &Receiver<Finding>, deadline: &Deadline) -> (Vec<Finding>, bool) {
-    let mut findings = Vec::new();
-    loop {
-        match receiver.recv_timeout(deadline.left()) {
-            Ok(found) => findings.push(found),
-            Err(RecvTimeoutError::Disconnected) => {
-                findings.sort_by_key(|found| found.pid);
-                return (findings, true);
-            }
-            Err(RecvTimeoutError::Timeout) => return (findings, false),
-        }
-    }
-}
-
-/// The first use that is found of a process and all its threads.
+/// Looks at some processes.
 #[must_use]
-pub fn of_process(pid: i32, sought: &Sought) -> Option<Finding> {
-    let process = PathBuf::from(format!("/proc/{pid}"));
-    let found = |(how, file)| Finding { pid, how, file };
-    // The program and the memory are the process's; the rest may be a thread's own (`unshare(2)`).
-    let own = || link(&process.join("exe"), sought).map(|file| (Use::Program, file));
-    let of_threads = || {
-        let tasks = process.join("task");
-        let path = |tid: i32| {
-            if tid == pid { process.clone() } else { tasks.join(tid.to_string()) }
-        };
-        numbers(&tasks).into_iter().find_map(|tid| of_thread(&path(tid), sought))
-    };
-    own().or_else(of_threads).or_else(|| mapping(&process, sought)).map(found)
-}
-
-fn of_thread(task: &Path, sought: &Sought) -> Option<(Use, PathBuf)> {
-    if let Some(file) = link(&task.join("cwd"), sought) {
-        return Some((Use::WorkingDirectory, file));
-    }
-    if let Some(file) = link(&task.join("root"), sought) {
-        return Some((Use::Root, file));
-    }
-    open_file(task, sought).map(|file| (Use::OpenFile, file))
-}
-
-fn open_file(task: &Path, sought: &Sought) -> Option<PathBuf> {
-    let place = task.join("fd");
-    // Names are looked up from here: the way through /proc costs more than the answer.
-    let directory = File::open(&place).ok()?;
-    let mut buffer = Vec::with_capacity(256);
-    numbers(&place).into_iter().find_map(|number| {
-        let name = number.to_string();
-        let target = readlinkat(&directory, name.as_str(), std::mem::take(&mut buffer)).ok()?;
-        let target = target.into_bytes();
-        // No file at all, such as a socket.
-        if target.first() != Some(&b'/') {
-            buffer = target;
-            return None;
-        }
-        let file = PathBuf::from(OsString::from_vec(target));
-        sought.candidates(&file).next()?;
-        let info = fs::read_to_string(task.join(format!("fdinfo/{number}"))).ok()?;
-        let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok();
-        sought.has(id).then_some(file)
-    })
-}
-
-/// Where a link of /proc leads, if that is in one of the mounts.
-fn link(path: &Path, sought: &Sought) -> Option<PathBuf> {
-    let file = fs::read_link(path).ok()?;
-    is_in(&file, path, sought).then_some(file)
-}
-
-fn is_in(file: &Path, link: &Path, sought: &Sought) -> bool {
-    let mut candidates = sought.candidates(file).peekable();
-    if candidates.peek().is_none() {
-        return false;
-    }
-    if candidates.any(|one| one.by_text) {
-        return true;
-    }
-    let opened = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(link);
-    opened.is_ok_and(|opened| sought.has(mount_id(&opened)))
-}
-
-fn mapping(process: &Path, sought: &Sought) -> Option<(Use, PathBuf)> {
-    let mut maps = Vec::new();
-    File::open(process.join("maps")).ok()?.take(64 << 20).read_to_end(&mut maps).ok()?;
-    maps.split(|byte| *byte == b'\n').find_map(|line| {
-        let at = line.iter().position(|byte| *byte == b'/')?;
-        let file = PathBuf::from(unescaped(&line[at..]));
-        sought.candidates(&file).next()?;
-        let range = String::from_utf8_lossy(line.split(|byte| *byte == b' ').next()?);
-        let link = process.join("map_files").join(trimmed(&range));
-        is_in(&file, &link, sought).then_some((Use::Mapping, file))
-    })
-}
-
-/// In maps only a newline is escaped (`seq_file_path(m, file, "\n")`).
-fn unescaped(path: &[u8]) -> OsString {
-    if path.contains(&b'\\') { decoded(path) } else { OsString::from_vec(path.to_vec()) }
-}
-
-/// `maps` fills its numbers with zeros to eight digits, and the names in `map_files` have none.
-fn trimmed(range: &str) -> String {
-    let part = |number: &str| {
-        let short = number.trim_start_matches('0');
-        if short.is_empty() { "0".to_owned() } else { short.to_owned() }
-    };
-    range.split('-').map(part).collect::<Vec<_>>().join("-")
+pub fn these(pids: Vec<i32>, sought: &Arc<Sought>, deadline: &Deadline, at_most: Duration) -> Seen {
+    let until = Instant::now() + deadline.left_with_reserve().min(at_most);
+    let sought = Arc::clone(sought);
+    let survey = survey::ask(pids, until, move |pid| task::first_use(pid, &sought));
+    let found = survey.answers.into_iter();
+    let mut findings: Vec<Finding> =
+        found.map(|(pid, (how, file))| Finding { pid, how, file }).collect();
+    findings.sort_by_key(|finding| finding.pid);
+    Seen { findings, silent: survey.silent }
 }
 
 /// The entries of a directory whose names are numbers.
@@ -249,35 +150,42 @@ pub(super) fn numbers(directory: &Path) -> Vec<i32> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_range_is_called_as_in_map_files() {
-        assert_eq!(trimmed("00400000-0040b000"), "400000-40b000");
-        assert_eq!(trimmed("7f00-7fff"), "7f00-7fff");
-        assert_eq!(trimmed("00000000-00001000"), "0-1000");
+    fn sought(lines: &[u8]) -> Sought {
+        let table = Table::parse(lines).unwrap();
+        let mut sought = Sought::default();
+        sought.add(&table.mounts()[0], &table);
+        sought
     }
 
     #[test]
     fn a_longer_name_with_the_same_beginning_is_no_candidate() {
-        let table = Table::parse(b"5 1 8:1 / /u rw - ext4 /dev/a rw").unwrap();
-        let mut sought = Sought::default();
-        sought.add(&table.mounts()[0], &table);
-        assert_eq!(sought.candidates(Path::new("/usr/bin/x")).count(), 0);
-        assert_eq!(sought.candidates(Path::new("/u/x (deleted)")).count(), 1);
+        let sought = sought(b"5 1 8:1 / /u rw - ext4 /dev/a rw");
+        let counts = |file: &[u8]| sought.candidates(file).count();
+        assert_eq!([&b"/usr/bin/x"[..], b"/", b"u", b"/uu"].map(counts), [0; 4]);
+        assert_eq!([&b"/u"[..], b"/u/x (deleted)", b"/u (deleted)"].map(counts), [1; 3]);
         assert!(sought.has(Some(5)) && !sought.has(Some(1)) && !sought.has(None));
     }
 
     #[test]
-    fn this_process_uses_the_mount_of_its_program_and_no_other() {
-        let table = Table::own().unwrap();
-        let exe = std::env::current_exe().unwrap();
-        let mount = table.covering(&exe).unwrap();
-        let mut sought = Sought::default();
-        sought.add(mount, &table);
-        let pid = std::process::id().cast_signed();
-        let found = of_process(pid, &sought).unwrap();
-        assert_eq!((found.how, found.file), (Use::Program, exe));
-        let strangers =
-            Sought { mounts: vec![One { id: u32::MAX, point: "/".into(), by_text: false }] };
-        assert_eq!(of_process(pid, &strangers), None, "the text alone proves nothing");
+    fn where_the_text_is_all_there_is_it_is_taken_as_it_is() {
+        let sought = sought(b"5 1 0:9 / /u rw - nfs4 host:/ rw");
+        assert_eq!(sought.candidates(b"/u/x").collect::<Vec<_>>(), [true]);
+        assert_eq!(sought.candidates(b"/u (deleted)").count(), 0);
+        assert_eq!(sought.candidates(task::TOO_LONG).count(), 0);
+    }
+
+    #[test]
+    fn below_the_root_is_everything() {
+        let sought = sought(b"5 1 8:1 / / rw - ext4 /dev/a rw");
+        assert!([&b"/"[..], b"/x"].iter().all(|file| sought.candidates(file).count() == 1));
+        assert_eq!(sought.candidates(b"pipe:[1]").count(), 0);
+    }
+
+    #[test]
+    fn a_file_system_that_is_mounted_twice_tells_nothing_of_sockets() {
+        let twice = sought(b"5 1 8:1 / /u rw - ext4 /dev/a rw\n6 1 8:1 / /v rw - ext4 /dev/a rw");
+        assert_eq!(twice.mounts[0].only, None);
+        let once = sought(b"5 1 8:1 / /u rw - ext4 /dev/a rw\n6 1 8:2 / /v rw - ext4 /dev/b rw");
+        assert_eq!(once.mounts[0].only, Some(Device { major: 8, minor: 1 }));
     }
 }

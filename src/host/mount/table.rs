@@ -85,7 +85,10 @@ impl Mount {
         let id = number(fields.next()?)?;
         let parent = number(fields.next()?)?;
         let device = Device::parse(std::str::from_utf8(fields.next()?).ok()?)?;
-        let root = decoded(fields.next()?).into();
+        let root = decoded(fields.next()?).into_vec();
+        // What a bind mount shows stays it when somebody removes it. No name has two slashes.
+        let root = root.strip_suffix(b"//deleted").map(<[u8]>::to_vec).unwrap_or(root);
+        let root = OsString::from_vec(root).into();
         let point = decoded(fields.next()?).into();
         let options = decoded(fields.next()?);
         let (mut shared, mut master) = (None, None);
@@ -349,6 +352,13 @@ mod tests {
         let mount = Mount::parse(b"1 1 0:2 / / rw - fuse.x  rw").unwrap();
         assert_eq!((mount.shared, mount.source.as_os_str()), (None, OsStr::new("")));
         assert!(mount.is_kind("fuse") && mount.is_kind("fuse.x") && !mount.is_kind("fus"));
+    }
+
+    #[test]
+    fn what_was_removed_is_still_shown() {
+        let root = |line: &[u8]| Mount::parse(line).unwrap().root;
+        assert_eq!(root(b"1 1 0:2 /a//deleted /b rw - x x rw"), Path::new("/a"));
+        assert_eq!(root(b"1 1 0:2 /a/deleted /b rw - x x rw"), Path::new("/a/deleted"));
     }
 
     #[test]
