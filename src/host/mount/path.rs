@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::Table;
+use super::{Mount, Table};
 use crate::error::{Doing, Result};
 
 /// As many symbolic links as the kernel follows (`path_resolution(7)`).
@@ -19,10 +19,23 @@ const MOST_LINKS: u32 = 40;
 /// # Errors
 /// Too many links, or a directory above cannot be read.
 pub fn resolve(path: &Path, table: &Table) -> Result<PathBuf> {
-    resolved(path, table).doing(|| format!("follow the path {}", path.display()))
+    resolved(path, table, |_| true).doing(|| format!("follow the path {}", path.display()))
 }
 
-fn resolved(path: &Path, table: &Table) -> io::Result<PathBuf> {
+/// The same, if it leads through file systems of this node only: whoever is asked answers.
+#[must_use]
+pub fn resolve_here(path: &Path, table: &Table) -> Option<PathBuf> {
+    resolved(path, table, |part| table.covering(part).is_none_or(is_here)).ok()
+}
+
+/// Whether it needs no other node, and no process, to answer.
+fn is_here(mount: &Mount) -> bool {
+    const HERE: [&str; 6] = ["tmpfs", "ramfs", "rootfs", "overlay", "btrfs", "zfs"];
+    let on_device = mount.device.is_block() && !mount.is_kind("fuseblk");
+    on_device || HERE.iter().any(|kind| mount.is_kind(kind))
+}
+
+fn resolved(path: &Path, table: &Table, may_ask: impl Fn(&Path) -> bool) -> io::Result<PathBuf> {
     let mut left: VecDeque<OsString> = parts(path).collect();
     let mut done = PathBuf::from("/");
     let mut links = 0;
@@ -34,6 +47,9 @@ fn resolved(path: &Path, table: &Table) -> io::Result<PathBuf> {
         done.push(&part);
         if table.on_top(&done).is_some() {
             continue;
+        }
+        if !may_ask(&done) {
+            return Err(io::Error::from_raw_os_error(libc::EREMOTE));
         }
         match std::fs::read_link(&done) {
             Ok(target) => {
@@ -87,6 +103,16 @@ mod tests {
         assert_eq!(resolve("absolute").unwrap(), base.join("a/b"));
         assert_eq!(resolve("absolute/../x//./y/").unwrap(), base.join("a/x/y"));
         assert!(resolve("circle").unwrap_err().reason().contains("Too many levels"));
+    }
+
+    #[test]
+    fn what_another_node_has_to_answer_is_not_asked() {
+        let lines = "1 1 8:1 / / rw - ext4 /dev/a rw\n2 1 0:9 / /far rw - nfs4 s:/x rw\n3 1 0:8 / /my rw - fuse.x y rw";
+        let table = Table::parse(lines.as_bytes()).unwrap();
+        let resolve = |name: &str| resolve_here(Path::new(name), &table);
+        assert_eq!(resolve("/no-such/x"), Some("/no-such/x".into()));
+        assert_eq!((resolve("/far"), resolve("/far/x")), (Some("/far".into()), None));
+        assert_eq!(resolve("/my/x/../.."), None);
     }
 
     #[test]
