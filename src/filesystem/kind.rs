@@ -91,8 +91,9 @@ const UNCHECKED: &[&str] = &[
     "cvfs",
 ];
 
-/// Those whose server may be gone, and which give up waiting for it when they are forced.
-const REMOTE: &[&str] = &["nfs4", "nfs", "aznfs", "efs", "cifs", "smbfs", "smb3", "ceph"];
+/// Those of the kernel that wait for a server or for another process, in a way that a signal ends, and that give up waiting when
+/// they are forced (`umount_begin` of their drivers).
+const REMOTE: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "fuse"];
 
 pub(super) fn has_no_device(kind: &str) -> bool {
     WITHOUT_DEVICE.contains(&kind) || kind.starts_with("fuse.") || kind == "fuse"
@@ -110,8 +111,9 @@ pub(super) fn needs_no_check(kind: &str) -> bool {
     UNCHECKED.contains(&kind) || has_no_device(kind)
 }
 
-pub(super) fn is_remote(kind: &str) -> bool {
-    REMOTE.contains(&kind)
+/// Whether its file system is elsewhere, and may not answer.
+pub(super) fn is_remote(mount: &Mount) -> bool {
+    REMOTE.iter().any(|kind| mount.is_kind(kind))
 }
 
 /// What the kernel calls a type that is known by another name to people or to a helper.
@@ -166,6 +168,16 @@ mod tests {
         }
         for (asked, found) in [("ext4", "xfs"), ("tmpfs", "nfs"), ("nfs", "ext4")] {
             assert!(!is_same(asked, &mount(found)), "{asked} {found}");
+        }
+    }
+
+    #[test]
+    fn what_is_remote_is_said_by_the_kernels_type() {
+        for found in ["nfs4", "cifs", "ceph", "fuse.sshfs", "fuse.glusterfs"] {
+            assert!(is_remote(&mount(found)), "{found}");
+        }
+        for found in ["ext4", "tmpfs", "fuseblk", "nfsd", "overlay"] {
+            assert!(!is_remote(&mount(found)), "{found}");
         }
     }
 }

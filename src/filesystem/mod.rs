@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod conflict;
 mod end;
 mod kind;

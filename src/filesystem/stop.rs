@@ -23,10 +23,10 @@ impl Filesystem<'_> {
     pub fn stop(&self, cx: &Cx<'_>) -> Result<()> {
         let point = self.point()?;
         let _one_at_a_time = self.lock(&point, cx)?;
+        let gate = self.gate(&point, cx)?;
         let look = self.look(cx)?;
         if let Some(meant) = self.meant(&look) {
-            let gate = self.gate(&point, cx)?;
-            end(self, &meant, gate.as_ref(), cx)?;
+            end(self, &meant, gate, cx)?;
             if let Some(mount) = look.top().filter(|_| meant.everywhere) {
                 self.settle(mount, cx)?;
             }
@@ -40,7 +40,7 @@ impl Filesystem<'_> {
         let look = self.look(cx)?;
         let Some(meant) = self.meant(&look) else { return Ok(()) };
         let gate = self.gate(&look.point, cx)?;
-        end(self, &meant, gate.as_ref(), cx)?;
+        end(self, &meant, gate, cx)?;
         record::remove(self.agent, &look.point, cx)
     }
 
