@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::host::detached;
 use crate::host::mount::unmount::{Manner, as_helper};
 
 #[derive(Debug, clap::Args)]
@@ -11,6 +13,9 @@ pub(super) struct Words {
     /// Let a network file system give up what its server does not answer
     #[arg(long)]
     force: bool,
+    /// Give up after that many seconds
+    #[arg(long)]
+    at_most: Option<u64>,
     /// The number of the mount
     #[arg(long)]
     id: u32,
@@ -23,5 +28,8 @@ pub(super) struct Words {
 
 /// Does it; the kernel's answer.
 pub(super) fn run(words: &Words) -> u8 {
+    if let Some(seconds) = words.at_most {
+        detached::end_after(Duration::from_secs(seconds));
+    }
     as_helper(&words.point, words.id, words.namespace_of, Manner { force: words.force })
 }

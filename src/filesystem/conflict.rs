@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{fstab, units, unseen};
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::host::mount::device::{self, Source};
 use crate::host::mount::{Device, Mount, Table, health};
@@ -68,7 +69,12 @@ pub(super) fn nobody_mounts_elsewhere(disk: Device, point: &Path) -> Result<()> 
 ///
 /// # Errors
 /// It is; the error says where.
-pub(super) fn nobody_has(disk: Device, table: &Table, read_only: bool) -> Result<()> {
+pub(super) fn nobody_has(
+    disk: Device,
+    table: &Table,
+    read_only: bool,
+    deadline: &Deadline,
+) -> Result<()> {
     let has = |mount: &&Mount| {
         // The subvolumes of a btrfs are mounted one by one, which is what they are for.
         !mount.is_kind("btrfs") && health::disk_of(mount) == Some(disk)
@@ -80,6 +86,6 @@ pub(super) fn nobody_has(disk: Device, table: &Table, read_only: bool) -> Result
             mount.source.display(),
             mount.point.display()
         ))),
-        None => unseen::nobody_has(disk, table, read_only),
+        None => unseen::nobody_has(disk, table, read_only, deadline),
     }
 }

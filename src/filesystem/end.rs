@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::attempt::{Attempts, Outcome};
 use super::{Filesystem, kind};
 use crate::agent::Cx;
 use crate::error::{Doing, Error, Result};
 use crate::host::mount::holders::{Holder, Holders, Sought, of_kernel, stacked, still_hold};
 use crate::host::mount::seize::stop_users;
-use crate::host::mount::unmount::{Answer, Doomed, Manner, in_helper};
+use crate::host::mount::unmount::{Answer, Doomed, Manner};
 use crate::host::mount::{Device, Mount, Table, attach, elsewhere, health};
 use crate::host::pidfd::{Handle, wait_for_all};
 use crate::param::values::Holders as Policy;
@@ -94,7 +95,7 @@ struct Target {
 pub(super) fn end(
     filesystem: &Filesystem<'_>,
     meant: &Meant,
-    gate: Option<&Lock>,
+    gate: Option<Lock>,
     cx: &Cx<'_>,
 ) -> Result<()> {
     let mut ladder = Ladder::new(filesystem, meant, gate, cx);
@@ -107,7 +108,7 @@ pub(super) fn end(
 struct Ladder<'a> {
     filesystem: &'a Filesystem<'a>,
     meant: &'a Meant,
-    gate: Option<&'a Lock>,
+    attempts: Attempts<'a>,
     cx: &'a Cx<'a>,
     begin: Instant,
     budget: Duration,
@@ -115,36 +116,48 @@ struct Ladder<'a> {
     told: bool,
     /// Whether all who could be found were killed once.
     killed: bool,
+    /// Whether all that signals can do was done, or there was nobody to be told.
+    pressed: bool,
 }
 
 impl<'a> Ladder<'a> {
     fn new(
         filesystem: &'a Filesystem<'a>,
         meant: &'a Meant,
-        gate: Option<&'a Lock>,
+        gate: Option<Lock>,
         cx: &'a Cx<'a>,
     ) -> Self {
         // The last attempt, and the words about it, need time too.
         let left = cx.deadline.left().mul_f32(0.9);
         let budget = if filesystem.ending.fast { left.min(FAST) } else { left };
         let begin = Instant::now();
-        let (relocated, told, killed) = (false, false, false);
-        Self { filesystem, meant, gate, cx, begin, budget, relocated, told, killed }
+        let attempts = Attempts::new(gate, &cx.deadline);
+        let (relocated, told, killed, pressed) = (false, false, false, false);
+        Self { filesystem, meant, attempts, cx, begin, budget, relocated, told, killed, pressed }
     }
 
     fn climb(&mut self) -> Result<()> {
         loop {
             let targets = self.targets()?;
             if targets.is_empty() {
-                return Ok(());
+                let left = self.left();
+                return self.attempts.settled(left);
             }
-            let (mut busy, mut gone) = (Vec::new(), 0_usize);
+            let (mut busy, mut gone, mut silent) = (Vec::new(), 0_usize, None);
             for target in &targets {
                 match self.unmount(target)? {
-                    Answer::Done => gone += 1,
-                    Answer::Busy => busy.push(target.clone()),
-                    Answer::NotMounted => {}
+                    Outcome::Answered(Answer::Done) => gone += 1,
+                    Outcome::Answered(Answer::Busy) => busy.push(target.clone()),
+                    Outcome::Answered(Answer::NotMounted) => {}
+                    Outcome::Silent => silent = Some(target),
                 }
+            }
+            if let Some(target) = silent {
+                self.pressed |= self.may_press();
+                if self.is_over() && !self.targets()?.is_empty() {
+                    return Err(unanswered(target));
+                }
+                continue;
             }
             match (busy.is_empty(), gone) {
                 // What is left, if anything, is of a mount that came meanwhile, or that the kernel refuses to unmount.
@@ -198,16 +211,27 @@ impl<'a> Ladder<'a> {
         copies.into_iter().filter_map(target).collect()
     }
 
-    fn unmount(&self, target: &Target) -> Result<Answer> {
-        let remote = self.filesystem.kind.is_some_and(kind::is_remote);
-        let manner = Manner { force: remote && self.is_late() };
+    /// A file system whose server does not answer is forced when nothing else has helped, because that takes from others what they
+    /// have not written yet. A plain attempt has half of the time, and a forced one half of what is left: the kernel gives up what
+    /// it waits for then, and not what it waits for next.
+    fn unmount(&mut self, target: &Target) -> Result<Outcome> {
+        let remote = kind::is_remote(&target.mount);
+        let manner = Manner { force: remote && self.pressed };
+        let half = self.budget / 2;
+        let early = half.saturating_sub(self.begin.elapsed());
+        let patience = if early.is_zero() { (self.left() / 2).max(PAUSE) } else { early };
         let doomed = Doomed { mount: &target.mount, namespace_of: target.namespace_of };
-        in_helper(doomed, manner, self.gate, &self.cx.deadline)
+        self.attempts.make(doomed, manner, remote.then_some(patience))
+    }
+
+    /// Whether those who use it may come to harm.
+    fn may_press(&self) -> bool {
+        self.filesystem.ending.force.holders == Policy::Signalled
     }
 
     /// Looks who uses them, and does about it what is allowed.
     fn clear(&mut self, busy: &[Target]) -> Result<()> {
-        let signalled = self.filesystem.ending.force.holders == Policy::Signalled;
+        let signalled = self.may_press();
         let patience = if signalled { self.budget } else { PATIENCE.min(self.budget / 4) };
         let is_over = self.begin.elapsed() >= patience;
         if !signalled && !is_over {
@@ -227,7 +251,13 @@ impl<'a> Ladder<'a> {
         if self.is_late() {
             self.relocate();
         }
-        if self.killed { self.seize(&sought) } else { self.signal(&holders, &sought) }
+        if self.killed {
+            self.seize(&sought)?;
+        } else {
+            self.signal(&holders, &sought)?;
+        }
+        self.pressed |= self.is_late();
+        Ok(())
     }
 
     fn for_a_look(&self) -> Duration {
@@ -369,6 +399,14 @@ fn refused(targets: &[Target]) -> Error {
     ))
 }
 
+fn unanswered(target: &Target) -> Error {
+    Error::Failed(format!(
+        "cannot unmount {}: {} does not answer; bring its server back",
+        place(target),
+        target.mount.source.display()
+    ))
+}
+
 /// Who holds what could not be unmounted, and what mends it.
 fn held(busy: &[Target], holders: &Holders, policy: Policy) -> Error {
     let mut who = Vec::new();
@@ -383,7 +421,11 @@ fn held(busy: &[Target], holders: &Holders, policy: Policy) -> Error {
     if who.is_empty() {
         who.push("it is busy, but no process or device that uses it is to be seen".to_owned());
     }
+    let waits = holders.found.iter().any(|holder| holder.process.is_uninterruptible());
     let hint = match policy {
+        Policy::Signalled if waits => {
+            "; no signal wakes who waits for a device or server that does not answer"
+        }
         Policy::Signalled if holders.found.iter().any(|holder| holder.protected.is_some()) => {
             "; who is protected is not signalled: end it"
         }

@@ -101,8 +101,9 @@ const UNCHECKED: &[&str] = &[
 /// Those whose mount shows as its device what it was mounted from, word for word.
 const NAMED_BY_SOURCE: &[&str] = &["nfs", "nfs4", "cifs", "smbfs", "smb3"];
 
-/// Those whose server may be gone, and which give up waiting for it when they are forced.
-const REMOTE: &[&str] = &["nfs4", "nfs", "aznfs", "efs", "cifs", "smbfs", "smb3", "ceph"];
+/// Those of the kernel that wait for a server or for another process, in a way that a signal ends, and that give up waiting when
+/// they are forced (`umount_begin` of their drivers).
+const REMOTE: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "fuse"];
 
 pub(super) fn has_no_device(kind: &str) -> bool {
     WITHOUT_DEVICE.contains(&kind) || kind.starts_with("fuse.") || kind == "fuse"
@@ -120,8 +121,9 @@ pub(super) fn needs_no_check(kind: &str) -> bool {
     UNCHECKED.contains(&kind) || has_no_device(kind)
 }
 
-pub(super) fn is_remote(kind: &str) -> bool {
-    REMOTE.contains(&kind)
+/// Whether its file system is elsewhere, and may not answer.
+pub(super) fn is_remote(mount: &Mount) -> bool {
+    REMOTE.iter().any(|kind| mount.is_kind(kind))
 }
 
 /// What the kernel calls a type that is known by another name to people or to a helper.
@@ -242,5 +244,15 @@ mod tests {
         assert!(from("nfs", "s:/a", "s:/a/") && !from("nfs", "s:/a", "s:/A"));
         assert!(from("cifs", r"\\s\A", "//s/a") && !from("cifs", "//s/a", "//s/b"));
         assert!(from("tmpfs", "x", "y"));
+    }
+
+    #[test]
+    fn what_is_remote_is_said_by_the_kernels_type() {
+        for found in ["nfs4", "cifs", "ceph", "fuse.sshfs", "fuse.glusterfs"] {
+            assert!(is_remote(&mount(found)), "{found}");
+        }
+        for found in ["ext4", "tmpfs", "fuseblk", "nfsd", "overlay"] {
+            assert!(!is_remote(&mount(found)), "{found}");
+        }
     }
 }

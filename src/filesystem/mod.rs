@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod conflict;
 mod end;
 mod fstab;
@@ -119,9 +120,10 @@ impl Filesystem<'_> {
         cx.state.lock(&record::name(self.agent, look), &cx.deadline)
     }
 
-    /// The lock that a process has which unmounts: it is free unless one hangs.
+    /// The lock that a process has which unmounts: it is free unless one hangs. What it unmounts is out of the table by then, and
+    /// may not be written yet.
     fn gate(&self, point: &Path, cx: &Cx<'_>) -> Result<Option<Lock>> {
-        let soon = cx.deadline.at_most(cx.deadline.left() / 4);
+        let soon = cx.deadline.at_most(cx.deadline.left() / 2);
         let name = format!("{}-unmount", record::name(self.agent, point));
         cx.state.lock(&name, &soon).map_err(|_| {
             Error::Failed(format!(
@@ -136,7 +138,11 @@ impl Filesystem<'_> {
     }
 
     fn point_in(&self, table: &Table) -> Result<PathBuf> {
-        let point = path::resolve(self.directory, table)?;
+        // The table has true paths only, so that no server on the way has to be asked.
+        let point = match table.on_top(self.directory) {
+            Some(mount) => mount.point.clone(),
+            None => path::resolve(self.directory, table)?,
+        };
         if point == Path::new("/") {
             let why = format!("{} leads to /, which is no resource", self.directory.display());
             return Err(Error::Configured { name: "directory", why });
@@ -176,9 +182,9 @@ impl Filesystem<'_> {
             return true;
         }
         if self.bind().is_some() {
-            return self
-                .shown(table)
-                .is_none_or(|(device, root)| mount.device == device && mount.root == root);
+            return self.shown(table).is_none_or(|(device, root)| {
+                mount.device == device && root.is_none_or(|root| mount.root == root)
+            });
         }
         if !self.is_on_device() {
             return self.kind.is_none_or(|kind| {
@@ -207,9 +213,12 @@ impl Filesystem<'_> {
         }
     }
 
-    /// Which file system and which directory of it a bind mount has to show.
-    fn shown(&self, table: &Table) -> Option<(Device, PathBuf)> {
-        let source = path::resolve(self.named(), table).ok()?;
+    /// Which file system and which directory of it a bind mount has to show. The directory of a file system that is elsewhere is
+    /// not known, because its server would have to be asked; and NFS calls all of its directories `/` (`nfs_show_path`).
+    fn shown(&self, table: &Table) -> Option<(Device, Option<PathBuf>)> {
+        let Some(source) = path::resolve_here(self.named(), table) else {
+            return table.covering(self.named()).map(|covering| (covering.device, None));
+        };
         let covering = table.covering(&source)?;
         let rest = source.strip_prefix(&covering.point).ok()?;
         let root = if rest.as_os_str().is_empty() {
@@ -217,7 +226,7 @@ impl Filesystem<'_> {
         } else {
             covering.root.join(rest)
         };
-        Some((covering.device, root))
+        Some((covering.device, Some(root)))
     }
 
     /// What a record has to be for.

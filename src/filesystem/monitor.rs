@@ -15,6 +15,10 @@ impl Filesystem<'_> {
     pub fn monitor(&self, cx: &Cx<'_>) -> Result<Status> {
         let look = self.look(cx)?;
         let Some(mount) = look.top() else {
+            if look.record.is_some() {
+                // Its stop has not ended, and what hangs in the kernel may write to it yet.
+                drop(self.gate(&look.point, cx)?);
+            }
             return match look.stranger {
                 Some(stranger) if !cx.is_probe() => Err(stranger_at(&stranger)),
                 _ => Ok(Status::NotRunning),

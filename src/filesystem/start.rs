@@ -10,6 +10,7 @@ use super::monitor::stranger_at;
 use super::record::{self, Made, Record};
 use super::{Check, Filesystem, conflict, kind};
 use crate::agent::{Cx, Status};
+use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
 use crate::host::mount::attach::{self, Wanted};
 use crate::host::mount::device::{self, Source};
@@ -22,6 +23,9 @@ const APPEARS: Duration = Duration::from_secs(5);
 
 /// systemd unmounts what it does not like within this time.
 const DISLIKES: Duration = Duration::from_millis(100);
+
+/// How long a server may take that refuses at once.
+const LAST_TRY: Duration = Duration::from_secs(4);
 
 /// What is mounted, when it is found and made ready.
 struct Ready {
@@ -39,6 +43,7 @@ impl Filesystem<'_> {
     pub fn start(&self, cx: &Cx<'_>) -> Result<()> {
         let point = self.point()?;
         let lock = self.lock(&point, cx)?;
+        drop(self.gate(&point, cx)?);
         let found = self.look(cx)?;
         if found.top().is_some() {
             return self.started_before(cx);
@@ -48,7 +53,6 @@ impl Filesystem<'_> {
         }
         nothing_below(&point, &found.table)?;
         conflict::nobody_else_mounts(&point)?;
-        drop(self.gate(&point, cx)?);
         let ready = self.ready(&point, &found.table, lock.as_ref(), cx)?;
         let mut made = Made::default();
         let mounted = made
@@ -120,14 +124,14 @@ impl Filesystem<'_> {
             return Ok(Ready { source: self.named().into(), kind, _loop: None });
         }
         let (path, held) = if self.options.loop_device {
-            self.refuse_used_file(table)?;
+            self.refuse_used_file(table, cx)?;
             let made = loopdev::make(self.named(), self.options, &cx.deadline)?;
             (made.path.clone(), Some(made))
         } else {
             let path = self.appeared(cx)?;
             let disk = device::required(&path)?;
             if !self.shared_device {
-                conflict::nobody_has(disk, table, self.options.read_only)?;
+                conflict::nobody_has(disk, table, self.options.read_only, &cx.deadline)?;
                 conflict::nobody_mounts_elsewhere(disk, point)?;
             }
             (path, None)
@@ -139,13 +143,13 @@ impl Filesystem<'_> {
     }
 
     /// A file in two loop devices would be two caches of one disk.
-    fn refuse_used_file(&self, table: &Table) -> Result<()> {
+    fn refuse_used_file(&self, table: &Table, cx: &Cx<'_>) -> Result<()> {
         if self.shared_device {
             return Ok(());
         }
-        loopdev::of_file(self.named(), self.options.offset)
-            .into_iter()
-            .try_for_each(|disk| conflict::nobody_has(disk, table, self.options.read_only))
+        loopdev::of_file(self.named(), self.options.offset).into_iter().try_for_each(|disk| {
+            conflict::nobody_has(disk, table, self.options.read_only, &cx.deadline)
+        })
     }
 
     fn appeared(&self, cx: &Cx<'_>) -> Result<PathBuf> {
@@ -217,16 +221,7 @@ impl Filesystem<'_> {
         if let Some(which) = self.bind() {
             attach::bind(self.named(), self.options, which, point)?;
         } else if let Some(helper) = helper(&ready.kind, cx)? {
-            let mut words = vec![ready.source.as_os_str(), point.as_os_str()];
-            let options = self.options.for_helper();
-            if !options.is_empty() {
-                words.extend([OsStr::new("-o"), &options]);
-            }
-            if ready.kind.contains('.') && !helper.ends_with(&ready.kind) {
-                words.extend([OsStr::new("-t"), OsStr::new(&ready.kind)]);
-            }
-            program::run_told(cx.environment, &helper, &words, lock, &cx.deadline)
-                .map_err(|failed| failed.error)?;
+            self.mount_by(&helper, ready, point, lock, cx)?;
         } else {
             load(&ready.kind, lock, cx)?;
             let kind = kind::in_kernel(&ready.kind);
@@ -235,6 +230,43 @@ impl Filesystem<'_> {
         }
         attach::set_propagation(point, &self.options.propagation)?;
         self.verify(point, cx)
+    }
+
+    /// By its program. That of NFS tries for two minutes, and tells why it did not succeed at its end: so in the last seconds
+    /// it is asked to try once more only.
+    fn mount_by(
+        &self,
+        helper: &str,
+        ready: &Ready,
+        point: &Path,
+        lock: Option<&Lock>,
+        cx: &Cx<'_>,
+    ) -> Result<()> {
+        let run = |options: &OsStr, limit: &Deadline| {
+            let mut words = vec![ready.source.as_os_str(), point.as_os_str()];
+            if !options.is_empty() {
+                words.extend([OsStr::new("-o"), options]);
+            }
+            if ready.kind.contains('.') && !helper.ends_with(&ready.kind) {
+                words.extend([OsStr::new("-t"), OsStr::new(&ready.kind)]);
+            }
+            program::run_told(cx.environment, helper, &words, lock, limit)
+                .map_err(|failed| failed.error)
+        };
+        let options = self.options.for_helper();
+        if helper != "mount.nfs" {
+            return run(&options, &cx.deadline);
+        }
+        let left = cx.deadline.left();
+        let patient = cx.deadline.at_most(left.saturating_sub(LAST_TRY.min(left / 4)));
+        match run(&options, &patient) {
+            Err(_) if patient.left().is_zero() => {
+                let mut once = options;
+                once.push(if once.is_empty() { "retry=0" } else { ",retry=0" });
+                run(&once, &cx.deadline)
+            }
+            other => other,
+        }
     }
 
     /// It is there, it is the right one, and it stays.

@@ -24,10 +24,10 @@ impl Filesystem<'_> {
     pub fn stop(&self, cx: &Cx<'_>) -> Result<()> {
         let point = self.point()?;
         let _one_at_a_time = self.lock(&point, cx)?;
+        let gate = self.gate(&point, cx)?;
         let look = self.look(cx)?;
         if let Some(meant) = self.meant(&look) {
-            let gate = self.gate(&point, cx)?;
-            end(self, &meant, gate.as_ref(), cx)?;
+            end(self, &meant, gate, cx)?;
             if self.is_on_device() {
                 self.settle(&meant, &look, cx)?;
             }
@@ -45,7 +45,7 @@ impl Filesystem<'_> {
         let look = self.look(cx)?;
         let Some(meant) = self.meant(&look) else { return Ok(()) };
         let gate = self.gate(&look.point, cx)?;
-        end(self, &meant, gate.as_ref(), cx)?;
+        end(self, &meant, gate, cx)?;
         record::remove(self.agent, &look.point, cx)
     }
 

@@ -5,6 +5,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::host::mount::{Device, Mount, Table, device, elsewhere, health};
 use crate::host::process::Process;
@@ -20,7 +21,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// Somebody has it; the error says who, if that can be found out.
-pub(super) fn nobody_has(disk: Device, table: &Table, read_only: bool) -> Result<()> {
+pub(super) fn nobody_has(
+    disk: Device,
+    table: &Table,
+    read_only: bool,
+    deadline: &Deadline,
+) -> Result<()> {
     let has = |mount: &Mount| health::disk_of(mount).is_some_and(|own| is_one(own, disk));
     // What is to be seen was judged already.
     if table.mounts().iter().any(has) {
@@ -29,7 +35,7 @@ pub(super) fn nobody_has(disk: Device, table: &Table, read_only: bool) -> Result
     let begin = Instant::now();
     while device::is_claimed(disk) {
         if begin.elapsed() >= SETTLE {
-            return refusal(disk, &elsewhere::copies(has), read_only).map_or(Ok(()), Err);
+            return refusal(disk, &elsewhere::copies(has, deadline), read_only).map_or(Ok(()), Err);
         }
         std::thread::sleep(PAUSE);
     }

@@ -62,6 +62,12 @@ impl Worker {
         self.0.id()
     }
 
+    /// Ends it, unless it hangs in the kernel: then it ends as soon as that is over.
+    pub fn kill(&mut self) {
+        // It was not waited for, so that the number is its own still.
+        let _ = self.0.kill();
+    }
+
     /// Waits for its end, but not longer than `at_most`; whether it ended. It goes on otherwise.
     pub fn ended_within(&mut self, at_most: Duration) -> bool {
         self.code_within(at_most).is_some()

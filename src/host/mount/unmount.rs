@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
@@ -17,9 +18,8 @@ use nix::sys::stat::Mode;
 
 use super::{Mount, Table};
 
-use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
-use crate::host::detached;
+use crate::host::detached::{self, Worker};
 use crate::state::Lock;
 use crate::{trace_answer, trace_ask};
 
@@ -69,48 +69,85 @@ pub struct Doomed<'a> {
     pub namespace_of: Option<i32>,
 }
 
-/// The same for one mount and no other, in a process of its own, which has a share in `lock`: while it hangs nobody else
-/// tries the same.
-///
-/// # Errors
-/// The kernel refused, or did not come back in time.
-pub fn in_helper(
-    doomed: Doomed<'_>,
-    manner: Manner,
-    lock: Option<&Lock>,
-    deadline: &Deadline,
-) -> Result<Answer> {
-    let point = &doomed.mount.point;
-    let what = || format!("unmount {}", point.display());
-    trace_ask!("{}", what());
-    let stdin = match lock {
-        Some(lock) => lock.share().doing(what)?.into(),
-        None => std::process::Stdio::null(),
-    };
-    let mut helper = detached::start(&words(doomed, manner), stdin).doing(what)?;
-    let left = deadline.left_with_reserve();
-    let Some(code) = helper.code_within(left) else {
-        return Err(Error::Failed(format!(
+/// What became of a process that unmounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It ended with the kernel's answer.
+    Answered(Answer),
+    /// It is in the kernel.
+    Hangs,
+}
+
+/// A process that unmounts one mount and no other.
+#[derive(Debug)]
+pub struct Attempt {
+    what: String,
+    worker: Worker,
+    begin: Instant,
+}
+
+impl Attempt {
+    /// Starts it. It has a share in `lock`: while it hangs nobody else tries the same. With `at_most` it ends by itself soon
+    /// after that time, even if this process is gone by then, unless no signal ends the kernel's wait.
+    ///
+    /// # Errors
+    /// There can be no new process.
+    pub fn begin(
+        doomed: Doomed<'_>,
+        manner: Manner,
+        lock: Option<&Lock>,
+        at_most: Option<Duration>,
+    ) -> Result<Self> {
+        let what = format!("unmount {}", doomed.mount.point.display());
+        trace_ask!("{what}");
+        let stdin = match lock {
+            Some(lock) => lock.share().doing(|| &what)?.into(),
+            None => std::process::Stdio::null(),
+        };
+        let worker = detached::start(&words(doomed, manner, at_most), stdin).doing(|| &what)?;
+        Ok(Self { what, worker, begin: Instant::now() })
+    }
+
+    /// Waits for its end, but not longer than `at_most`.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn wait(&mut self, at_most: Duration) -> Result<Fate> {
+        let Some(code) = self.worker.code_within(at_most) else { return Ok(Fate::Hangs) };
+        trace_answer!("{}: {code:?}", self.what);
+        match code {
+            Some(0) => Ok(Fate::Answered(Answer::Done)),
+            Some(libc::EBUSY) => Ok(Fate::Answered(Answer::Busy)),
+            // How far one came that was killed is in the table.
+            Some(libc::EINVAL) | None => Ok(Fate::Answered(Answer::NotMounted)),
+            Some(code) => Err(Errno::from_raw(code)).doing(|| &self.what),
+        }
+    }
+
+    /// Ends it, if the kernel waits in a way that a signal ends.
+    pub fn kill(&mut self) {
+        self.worker.kill();
+    }
+
+    /// The error of one that hangs.
+    #[must_use]
+    pub fn unanswered(&self) -> Error {
+        Error::Failed(format!(
             "cannot {}: the kernel has not finished it for {:.1} s, process {} waits for it; the device or server does not answer",
-            what(),
-            left.as_secs_f64(),
-            helper.pid()
-        )));
-    };
-    trace_answer!("{}: {code:?}", what());
-    match code {
-        Some(0) => Ok(Answer::Done),
-        Some(libc::EBUSY) => Ok(Answer::Busy),
-        Some(libc::EINVAL) => Ok(Answer::NotMounted),
-        Some(code) => Err(Errno::from_raw(code)).doing(what),
-        None => Err(Error::Failed(format!("cannot {}: its process was killed", what()))),
+            self.what,
+            self.begin.elapsed().as_secs_f64(),
+            self.worker.pid()
+        ))
     }
 }
 
-fn words(doomed: Doomed<'_>, manner: Manner) -> Vec<OsString> {
+fn words(doomed: Doomed<'_>, manner: Manner, at_most: Option<Duration>) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["unmount".into()];
     if manner.force {
         words.push("--force".into());
+    }
+    if let Some(at_most) = at_most {
+        words.extend(["--at-most".into(), at_most.as_secs().to_string().into()]);
     }
     if let Some(pid) = doomed.namespace_of {
         words.extend(["--namespace-of".into(), pid.to_string().into()]);
