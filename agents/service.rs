@@ -64,7 +64,7 @@ params! {
         /// The group that it runs with and that its files get. Without it, the user's.
         group: Option<AccountName>,
 
-        /// Environment
+        /// Environment of a command or an init script
         ///
         /// Variables besides those that a login sets: words such as `LANG=C.UTF-8 "JAVA_OPTS=-Xmx1g -Xms1g"`.
         environment: Option<Variables>,
@@ -117,9 +117,10 @@ params! {
         /// can say so itself, as with the types simple, exec, idle and forking.
         settle: Seconds = "1",
 
-        /// Signal that asks it to end
+        /// Signal that asks a command to end
         ///
-        /// Sent to the main process first, and to what is left when that is gone.
+        /// Sent to the main process first, and to what is left when that is gone; also to what an init script leaves. A
+        /// unit has systemd's `KillSignal=`.
         stop_signal: SignalName = "TERM",
 
         /// Seconds to end by itself

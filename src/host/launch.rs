@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::process::{Identity, Process};
+use super::reaper::bury;
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
 use crate::trace_ask;
@@ -104,7 +105,7 @@ impl Launch {
         if answer.is_err() {
             // Nobody would know of it.
             let _ = child.kill();
-            let _ = child.wait();
+            bury(child.id().cast_signed());
         }
         let answer = answer.doing(|| format!("start {name}"))?;
         refused(&name, &answer)?;

@@ -85,6 +85,25 @@ impl Handle {
     }
 }
 
+/// Most that are waited for at once: a service may have more processes than we may have descriptors.
+pub const MOST_WAITED: usize = 64;
+
+/// Sends SIGKILL to each of them; some of them, to wait for.
+///
+/// # Errors
+/// The kernel refused.
+pub fn kill_all(processes: &[Process]) -> Result<Vec<Handle>> {
+    let mut handles = Vec::new();
+    for process in processes {
+        let Some(handle) = Handle::open(process.identity)? else { continue };
+        handle.signal(Signal::SIGKILL)?;
+        if handles.len() < MOST_WAITED {
+            handles.push(handle);
+        }
+    }
+    Ok(handles)
+}
+
 /// Waits until all of them have ended; whether they did.
 #[must_use]
 pub fn wait_for_all(handles: &[Handle], at_most: Duration) -> bool {

@@ -16,6 +16,7 @@ use nix::unistd::{AccessFlags, Pid, access};
 use crate::deadline::Deadline;
 use crate::environment::Environment;
 use crate::error::{Doing, Error, Result, one_line};
+use crate::host::reaper::bury;
 use crate::state::Lock;
 use crate::{trace_answer, trace_ask};
 
@@ -208,7 +209,7 @@ fn search_path() -> std::ffi::OsString {
     path
 }
 
-/// The child's end; none when time was over, and then it is dead too.
+/// The child's end; none when time was over, and then it was killed.
 fn wait(child: &mut Child, left: Duration) -> io::Result<Option<ExitStatus>> {
     let begin = std::time::Instant::now();
     let mut pause = Duration::from_millis(1);
@@ -220,8 +221,8 @@ fn wait(child: &mut Child, left: Duration) -> io::Result<Option<ExitStatus>> {
             // Not reaped yet, so the number is still that of our child and of its group.
             if let Ok(pid) = i32::try_from(child.id()) {
                 let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+                bury(pid);
             }
-            let _ = child.wait();
             return Ok(None);
         }
         std::thread::sleep(pause);

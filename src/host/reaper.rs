@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::time::{Duration, Instant};
+
 use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -31,6 +33,30 @@ impl std::fmt::Display for End {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(name) => write!(f, "{name}"),
         }
+    }
+}
+
+/// How long a child may take to die of SIGKILL before it is left to itself.
+const DYING: Duration = Duration::from_millis(100);
+
+/// How a child ended, if it did.
+#[must_use]
+pub fn ended(pid: i32) -> Option<End> {
+    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::Exited(_, code)) => Some(End::Code(code)),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Some(End::Signal(signal.as_str())),
+        // Somebody else took notice.
+        Err(Errno::ECHILD) => Some(End::Code(0)),
+        _ => None,
+    }
+}
+
+/// Takes notice of the end of a child that was killed. One that hangs in the kernel, as on a server of files that does not
+/// answer, dies when the kernel lets it go, and process 1 takes notice: nobody waits for that.
+pub fn bury(pid: i32) {
+    let end = Instant::now() + DYING;
+    while ended(pid).is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

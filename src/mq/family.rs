@@ -9,12 +9,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-
 use super::QueueManager;
 use crate::agent::Cx;
 use crate::error::{Error, Result};
-use crate::host::pidfd::{Handle, wait_for_all};
+use crate::host::pidfd::{kill_all, wait_for_all};
 use crate::host::process::{self, Began, Identity, Process};
 use crate::service::family::{Census, protected};
 use crate::service::listed;
@@ -207,13 +205,7 @@ pub(super) fn kill(manager: &QueueManager, cx: &Cx<'_>) -> Result<()> {
             return Ok(());
         }
         let all: Vec<Process> = family.commands.into_iter().chain(family.members).collect();
-        let mut handles = Vec::new();
-        for process in &all {
-            if let Some(handle) = Handle::open(process.identity)? {
-                handle.signal(Signal::SIGKILL)?;
-                handles.push(handle);
-            }
-        }
+        let handles = kill_all(&all)?;
         let left = cx.deadline.left_with_reserve();
         // Also when time is over they get a moment to die.
         if left.is_zero() && signalled {

@@ -4,7 +4,7 @@
 
 use super::record::Record;
 use super::{
-    Check, Kind, Members, Service, adopt, answers, environment, health, listed, parts, run,
+    Check, Kind, Members, Service, adopt, answers, environment, health, listed, parts, pidfile, run,
 };
 use crate::action::Action;
 use crate::agent::{Cx, Status};
@@ -45,11 +45,18 @@ pub(super) fn monitor(service: &Service, cx: &Cx<'_>) -> Result<Status> {
             "a start was cut short and left {}; stop the resource",
             listed(&members.found)
         ))),
-        (false, Some(Record { main: Some(main), .. })) => Err(Error::Failed(format!(
-            "the main process {} is dead, but parts live: {}",
-            main.pid,
-            listed(&members.found)
-        ))),
+        (false, Some(record @ Record { main: Some(main), .. })) => {
+            let Some(next) = successor(service, record, &members.found) else {
+                return Err(Error::Failed(format!(
+                    "the main process {} is dead, but parts live: {}",
+                    main.pid,
+                    listed(&members.found)
+                )));
+            };
+            health::judge(service, next, Some(record), cx)?;
+            parts::hand_over(service, *main, next, &members.found, cx);
+            deeper(service, cx)
+        }
         // What an init script started, and did not say which process is the main one.
         (false, Some(_)) => {
             health::refuse_all_stopped(&members.found)?;
@@ -65,6 +72,22 @@ pub(super) fn main_of(members: &[Process]) -> Option<&Process> {
         .filter(|process| !members.iter().any(|other| other.identity.pid == process.parent));
     let first = roots.next()?;
     roots.next().is_none().then_some(first)
+}
+
+/// The member to which a main process that has ended handed over, as nginx does when it is upgraded while it runs: the
+/// service's own PID file names it, written after it began.
+pub(super) fn successor<'a>(
+    service: &Service,
+    record: &Record,
+    members: &'a [Process],
+) -> Option<&'a Process> {
+    let before = record.main.filter(|_| record.complete)?;
+    if members.iter().any(|process| process.identity == before) {
+        return None;
+    }
+    let file = service.pidfile.as_ref().filter(|file| !file.written)?;
+    let named = pidfile::named(&file.path)?;
+    members.iter().find(|process| process.identity == named.identity)
 }
 
 fn parts(members: &[Process]) -> Error {

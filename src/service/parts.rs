@@ -1,4 +1,4 @@
-//! Children that came after the start, where no control group knows them.
+//! Processes that came after the start: children, where no control group knows them, and another main process.
 //!
 //! A server replaces its workers when it reads its configuration again, and some write over the environment by which
 //! they could be known. So as long as the main process lives, which proves whose they are, they are remembered.
@@ -35,6 +35,24 @@ pub(super) fn remember(service: &Service, record: &Record, cx: &Cx<'_>) {
     now.remember(looked.map(|process| process.identity));
     // Only if it lived until now, they are its children and not those of another one with its number.
     if lives(&main) {
+        let _ = now.save(&service.record_file(cx));
+    }
+}
+
+/// Remembers that another process is the main one now. A monitor is right without it, and a stop is gentler with it.
+pub(super) fn hand_over(
+    service: &Service,
+    from: Identity,
+    to: &Process,
+    members: &[Process],
+    cx: &Cx<'_>,
+) {
+    let at_once = Deadline::after(Duration::ZERO);
+    let Ok(Some(_one_at_a_time)) = cx.state.lock(&service.name(cx), &at_once) else { return };
+    let Ok(Some(mut now)) = service.record(cx) else { return };
+    if now.main == Some(from) && now.complete {
+        let checked = now.executable.is_some();
+        now.know(Some(to), members, checked);
         let _ = now.save(&service.record_file(cx));
     }
 }

@@ -8,11 +8,8 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
 
 use super::family::{Census, protected};
 use crate::deadline::Deadline;
@@ -20,7 +17,7 @@ use crate::error::{Doing, Result};
 use crate::host::launch::{Launch, Output};
 use crate::host::pidfd::Handle;
 use crate::host::process::Identity;
-use crate::host::reaper::End;
+use crate::host::reaper::{End, bury, ended};
 use crate::trace_answer;
 
 /// What became of a program.
@@ -164,20 +161,13 @@ fn drain(reader: &mut std::io::PipeReader, output: &mut Vec<u8>, kept: usize) {
     }
 }
 
-fn ended(pid: i32) -> Option<End> {
-    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::Exited(_, code)) => Some(End::Code(code)),
-        Ok(WaitStatus::Signaled(_, signal, _)) => Some(End::Signal(signal.as_str())),
-        Err(Errno::ECHILD) => Some(End::Code(0)),
-        _ => None,
-    }
-}
-
 /// Ends a program that takes too long, and all that it started and did not let go.
 fn end_all(identity: Identity) -> Result<()> {
     let until = Instant::now() + Duration::from_millis(500);
     let first = HashSet::from([identity]);
-    let family = Census::take(&protected()?, until)?.family(&first, &[identity.pid]);
+    let census = Census::take(&protected()?, until);
+    let family = census.as_ref().map(|census| census.family(&first, &[identity.pid]));
+    let family = family.unwrap_or_default();
     // Itself in any case, and so that it starts nobody any more.
     for identity in first.into_iter().chain(family.iter().map(|member| member.identity)) {
         if let Some(handle) = Handle::open(identity)? {
@@ -185,11 +175,6 @@ fn end_all(identity: Identity) -> Result<()> {
         }
     }
     // Its number stays its own until then.
-    for _ in 0..100 {
-        if ended(identity.pid).is_some() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
+    bury(identity.pid);
+    census.map(drop)
 }

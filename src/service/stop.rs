@@ -12,7 +12,7 @@ use super::{Kind, Members, Service, adopt, health, listed, monitor, pidfile};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::cgroup::Leaf;
-use crate::host::pidfd::{Handle, wait_for_all};
+use crate::host::pidfd::{Handle, MOST_WAITED, kill_all, wait_for_all};
 use crate::host::process::{Identity, Process};
 
 /// How long it is waited for an end before all processes are looked at again: new ones may have come.
@@ -55,8 +55,13 @@ pub(super) fn end(
     // What was learned on the way, so that the PID file is known for ours after the processes are gone.
     round.numbers.extend(record.iter().filter_map(|record| Some(record.main?.pid)));
     let mut members = round.members(record.as_ref())?;
-    let record =
+    let mut record =
         if members.found.is_empty() { adopted_for_stop(service, record, cx)? } else { record };
+    if let Some(record) = &mut record
+        && let Some(next) = monitor::successor(service, record, &members.found)
+    {
+        record.main = Some(next.identity);
+    }
     if record.as_ref().is_some_and(|record| record.adopted) && members.found.is_empty() {
         members = round.members(record.as_ref())?;
     }
@@ -144,7 +149,9 @@ fn ask(
                 asked.push((process.identity, signal));
                 handle.signal(signal)?;
             }
-            handles.push(handle);
+            if handles.len() < MOST_WAITED {
+                handles.push(handle);
+            }
         }
         wake(&found, &mut awake)?;
         let left = until.saturating_duration_since(Instant::now()).min(cx.deadline.left());
@@ -199,13 +206,7 @@ fn kill(round: &mut Round<'_>, record: Option<&Record>) -> Result<()> {
             return monitor::refuse_silent(&members);
         }
         let frozen = freeze(round, record, members.found)?;
-        let mut handles = Vec::new();
-        for process in &frozen {
-            if let Some(handle) = Handle::open(process.identity)? {
-                handle.signal(Signal::SIGKILL)?;
-                handles.push(handle);
-            }
-        }
+        let handles = kill_all(&frozen)?;
         let left = cx.deadline.left_with_reserve();
         if left.is_zero() {
             return Err(Error::Failed(format!(

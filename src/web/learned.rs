@@ -20,16 +20,25 @@ const LONGEST: usize = 60_000;
 /// The site that the file has for this `question`, if no file changed since.
 #[must_use]
 pub fn load(file: &StateFile, question: &str) -> Option<Site> {
+    let (site, stamps) = read(file, question)?;
+    let changed = stamps.iter().find(|(path, stamp)| stamp_of(path) != *stamp);
+    if let Some((path, _)) = changed {
+        crate::trace_note!("{} changed", path.display());
+    }
+    changed.is_none().then_some(site)
+}
+
+/// The same, although files may have changed since: the server may not have read them.
+#[must_use]
+pub fn load_outdated(file: &StateFile, question: &str) -> Option<Site> {
+    read(file, question).map(|(site, _)| site)
+}
+
+fn read(file: &StateFile, question: &str) -> Option<(Site, Stamps)> {
     let text = file.read().ok()??;
     let (mut site, stamps) = parse(&text, question)?;
-    for (path, stamp) in stamps {
-        if stamp_of(&path) != stamp {
-            crate::trace_note!("{} changed", path.display());
-            return None;
-        }
-        site.files.push(path);
-    }
-    Some(site)
+    site.files.extend(stamps.iter().map(|(path, _)| path.clone()));
+    Some((site, stamps))
 }
 
 /// Keeps it. A monitor works without, if more slowly.
@@ -123,6 +132,8 @@ mod tests {
         assert_eq!(load(&state, "q 2"), None);
         std::fs::write(&files[1], "").unwrap();
         assert_eq!(load(&state, "q 1"), None, "a file came");
+        assert_eq!(load_outdated(&state, "q 1"), Some(site.clone()));
+        assert_eq!(load_outdated(&state, "q 2"), None);
         save(&state, "q 1", &site);
         std::fs::write(&files[0], "xy").unwrap();
         assert_eq!(load(&state, "q 1"), None, "a file changed");

@@ -59,12 +59,31 @@ impl Server {
     /// # Errors
     /// It does not, although something of it is there.
     pub fn monitor(&self, cx: &Cx<'_>, probes: Probes<'_>) -> Result<Status> {
-        let site = self.site(cx);
-        let (probes, wrong) = match probes(&site) {
+        self.judged(cx, probes).0
+    }
+
+    /// Whether it works, and by which configuration: a file that was changed may not have been read by the server yet, and
+    /// one that it was started with may have been changed and read since.
+    fn judged(&self, cx: &Cx<'_>, probes: Probes<'_>) -> (Result<Status>, Site) {
+        let now = self.site(cx);
+        let status = self.judged_by(&now, cx, probes);
+        if status.is_ok() {
+            return (status, now);
+        }
+        let differs = |site: &Site| site.listens != now.listens || site.status != now.status;
+        let before = learned::load_outdated(&self.memory(cx), &self.question()).filter(differs);
+        match before.map(|before| (self.judged_by(&before, cx, probes), before)) {
+            Some((Ok(status), before)) => (Ok(status), before),
+            _ => (status, now),
+        }
+    }
+
+    fn judged_by(&self, site: &Site, cx: &Cx<'_>, probes: Probes<'_>) -> Result<Status> {
+        let (probes, wrong) = match probes(site) {
             Ok(probes) => (probes, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let status = self.service(cx, &site, probes).monitor(cx)?;
+        let status = self.service(cx, site, probes).monitor(cx)?;
         match wrong {
             // Not for a stopped one: nothing was asked of it.
             Some(error) if status == Status::Running => Err(Error::Failed(error.to_string())),
@@ -77,11 +96,8 @@ impl Server {
     /// # Errors
     /// It does not; nothing of it is left.
     pub fn start(&self, cx: &Cx<'_>, probes: Probes<'_>) -> Result<()> {
-        let site = self.site(cx);
-        let service = self.service(cx, &site, probes(&site)?);
-        let shallow = Cx { level: 0, ..cx.clone() };
-        if matches!(service.monitor(&shallow), Ok(Status::Running)) {
-            return service.start(cx);
+        if let (Ok(Status::Running), site) = self.judged(&Cx { level: 0, ..cx.clone() }, probes) {
+            return self.service(cx, &site, probes(&site)?).start(cx);
         }
         let site = self.tested(cx)?;
         let probes = probes(&site)?;

@@ -7,5 +7,6 @@ mod command;
 mod fake;
 mod http;
 mod many;
+mod memory;
 mod trouble;
 mod trust;

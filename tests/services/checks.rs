@@ -214,3 +214,30 @@ fn five_hundred_monitors_of_a_dead_host_end_in_time() {
     assert!(took < Duration::from_mins(1), "{took:?}");
     service.run("stop").code(0);
 }
+
+/// A program that hangs in the kernel, as on a server of files that is gone, is not waited for once it was killed.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_check_that_cannot_be_killed_ends_in_its_time() {
+    let host = Host::new();
+    host.sh(&format!(
+        "mkdir /run/gone; setsid -f {} answer-nobody /run/gone >/dev/null 2>&1 </dev/null",
+        host.text("daemon")
+    ));
+    let is_there = || !host.sh("grep ' /run/gone ' /proc/mounts || true").is_empty();
+    host.await_that("a file system", is_there);
+    let others = host.living().len();
+    let service = host.service("stay");
+    service.run("start").code(0);
+    let asked = service
+        .clone()
+        .param("check", "exec:///bin/cat?/run/gone/file#timeout=500ms")
+        .level(10)
+        .within(10);
+    let outcome = asked.run("monitor").code(1);
+    assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
+    outcome.because(&["did not end within 500 ms and was killed"]);
+    assert_eq!(host.state(host.only_named("cat")), Some('D'));
+    service.run("stop").code(0);
+    assert_eq!(host.living().len(), others + 1, "{:?}", host.living());
+}

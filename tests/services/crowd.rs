@@ -135,3 +135,39 @@ fn endless_talk_is_no_endless_wait() {
     assert_eq!(host.living().len(), 1, "{:?}", host.living());
     service.run("stop").code(0);
 }
+
+/// With so many others that there is no time to look who else belongs to it, a check is killed all the same.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_check_is_killed_where_there_is_no_time_to_look_around() {
+    let host = Host::new();
+    crowd(&host, "daemon", 100);
+    let service = host.service("stay");
+    service.run("start").code(0);
+    let asked = service.clone().param("check_command", "/bin/sleep 1000").level(20).within(3);
+    // A hundred looks of 20 ms are more than the time for them; the check itself is left alone from its exec on.
+    let slow = ["strace", "-f", "-b", "execve", "-o", "/dev/null", "-e"];
+    let slow = [&slow[..], &["inject=openat,open:delay_enter=20000"]].concat();
+    asked.run_behind(&slow, "monitor").code(1);
+    let sleeps = || host.living().into_iter().filter(|(_, words)| words.contains("sleep 1000"));
+    assert_eq!(sleeps().count(), 0, "{:?}", sleeps().collect::<Vec<_>>());
+    service.run("stop").code(0);
+}
+
+/// Each process that is to end takes a descriptor only for as long as there are enough of them.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn more_processes_than_descriptors_are_ended() {
+    let host = Host::new();
+    host.sh("mount -t tmpfs tmpfs /sys/fs/cgroup");
+    for ignored in ["''", "-"] {
+        let daemon = host.text("daemon");
+        let command = format!("/bin/sh -c \"trap {ignored} TERM; exec {daemon} crowd 400\"");
+        let service = host.agent("service").param("command", command).param("stop_timeout", "0.5");
+        let service = service.within(60);
+        service.run("start").code(0);
+        host.await_that("a crowd", || host.living().len() > 400);
+        service.run_behind(&["prlimit", "--nofile=256"], "stop").code(0);
+        assert_eq!(host.living(), []);
+    }
+}

@@ -3,11 +3,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -97,6 +99,30 @@ static void serve(const char *port)
 	}
 }
 
+/* A file system that answers no question but the first: who asks hangs in the kernel, where no signal reaches it. */
+static void answer_nobody(const char *place)
+{
+	static char question[1 << 18];
+	struct fuse_in_header *head = (struct fuse_in_header *)question;
+	struct { struct fuse_out_header head; struct fuse_init_out init; } answer;
+	char options[64];
+	int fd = open("/dev/fuse", O_RDWR);
+	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
+	if (mount("nobody", place, "fuse", 0, options) || read(fd, question, sizeof question) < 0) {
+		perror("fuse");
+		exit(1);
+	}
+	memset(&answer, 0, sizeof answer);
+	answer.head.len = sizeof answer;
+	answer.head.unique = head->unique;
+	answer.init.major = FUSE_KERNEL_VERSION;
+	answer.init.minor = FUSE_KERNEL_MINOR_VERSION;
+	answer.init.max_write = 4096;
+	if (write(fd, &answer, sizeof answer) < 0) perror("fuse");
+	/* What was taken is waited for without an end. */
+	while (read(fd, question, sizeof question) > 0);
+}
+
 static void *stay_in_thread(void *nothing) { (void)nothing; stay(); return NULL; }
 
 int main(int argc, char **argv)
@@ -149,6 +175,8 @@ int main(int argc, char **argv)
 	} else if (!strcmp(mode, "serve-forked")) { /* the first process outlives the first answer */
 		if (fork() > 0) { usleep(500000); return 0; }
 		setsid(); usleep(400000); serve(extra);
+	} else if (!strcmp(mode, "answer-nobody")) {
+		answer_nobody(extra);
 	} else if (!strcmp(mode, "threads")) {
 		pthread_t thread;
 		pthread_create(&thread, NULL, stay_in_thread, NULL);

@@ -597,6 +597,54 @@ fn restarted_gracefully(host: &Host) {
 
 #[test]
 #[ignore = "needs root: tests/run services"]
+fn an_nginx_that_is_upgraded_on_the_fly_goes_on() {
+    upgraded_on_the_fly(&web());
+}
+
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn an_nginx_that_is_upgraded_on_the_fly_goes_on_without_control_groups() {
+    let host = web();
+    host.sh("mount -t tmpfs tmpfs /sys/fs/cgroup");
+    upgraded_on_the_fly(&host);
+}
+
+/// As the package's upgrade does it ("Upgrading an Executable on the Fly" of nginx's manual).
+#[track_caller]
+fn upgraded_on_the_fly(host: &Host) {
+    let nginx = agent(host, Make::Nginx);
+    let monitor = || nginx.clone().recurring().run("monitor");
+    nginx.run("start").code(0);
+    let named = || fs::read_to_string("/run/nginx.pid").unwrap_or_default().trim().parse().ok();
+    let first = main(host);
+    host.kill("USR2", first);
+    host.await_that("another main process", || named().is_some_and(|pid: i32| pid != first));
+    monitor().code(0);
+    host.kill("QUIT", first);
+    host.await_that("one main process", || {
+        host.living().iter().all(|(pid, _)| *pid != first) && !port_is_free(80)
+    });
+    monitor().code(0);
+    nginx.run("start").code(0);
+    let second = named().unwrap();
+    assert_eq!(main(host), second, "not started again");
+    nginx.run("reload").code(0);
+    monitor().code(0);
+    // It is the main process now, with all that follows.
+    host.kill("STOP", second);
+    monitor().code(1).because(&["stopped", &second.to_string()]);
+    host.kill("CONT", second);
+    // Workers that were born after the upgrade are known by a monitor.
+    host.await_that("it to go on", || monitor().code == Some(0));
+    host.kill("KILL", second);
+    assert!(!host.living().is_empty(), "they live without it");
+    monitor().code(1);
+    nginx.run("stop").code(0);
+    assert_eq!(host.living(), []);
+}
+
+#[test]
+#[ignore = "needs root: tests/run services"]
 fn reload_of_one_that_does_not_run_starts_it() {
     let host = web();
     let nginx = agent(&host, Make::Nginx);
@@ -615,11 +663,14 @@ fn a_changed_configuration_is_noticed_and_lost_state_survived() {
     apache.run("start").code(0);
     let ports = fs::read_to_string("/etc/apache2/ports.conf").unwrap();
     fs::write("/etc/apache2/ports.conf", ports.replace("Listen 80", "Listen 8080")).unwrap();
-    // It still listens where it was told to at first.
-    apache.run("monitor").code(1).because(&["8080"]);
-    host.sh("apache2ctl graceful 2>/dev/null");
-    host.await_that("the new port", || apache.clone().recurring().run("monitor").code == Some(0));
+    // It still listens where it was told to at first, and is well.
     let first = main(&host);
+    apache.run("monitor").code(0);
+    apache.run("start").code(0);
+    assert_eq!(main(&host), first, "not started again");
+    host.sh("apache2ctl graceful 2>/dev/null");
+    host.await_that("the new port", || port_is_free(80) && !port_is_free(8080));
+    apache.clone().recurring().run("monitor").code(0);
     host.sh("rm -rf /run/resource-agents");
     apache.clone().recurring().run("monitor").code(0);
     apache.run("start").code(0);
@@ -756,7 +807,12 @@ fn whatever_a_killed_agent_leaves_the_next_stop_ends() {
             let inject = format!("inject={name}:signal=KILL:when={ordinal}");
             let _ = nginx.run_behind(&["strace", "-o", "/dev/null", "-e", &inject], action).code;
             nginx.run("stop").code(0);
-            assert_eq!(host.living(), [], "killed at {name} number {ordinal} of {action}");
+            // What the killed agent asked the program about itself ends by itself.
+            let asked = |words: &str| words.contains("nginx -V") || words.contains("nginx -T");
+            let left: Vec<_> =
+                host.living().into_iter().filter(|(_, words)| !asked(words)).collect();
+            assert_eq!(left, [], "killed at {name} number {ordinal} of {action}");
+            host.await_that("the end of a question", || host.living().is_empty());
             nginx.run("monitor").code(7);
         }
     }

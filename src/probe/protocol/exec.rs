@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use super::smtp::expect_in;
 use super::{Carrier, Protocol, Talked};
 use crate::error::cause;
+use crate::host::reaper::bury;
 use crate::host::stream::{self, Ready};
 use crate::probe::location::decoded;
 use crate::probe::outcome::{Phase, Trouble, short};
@@ -147,7 +148,7 @@ impl Drop for Running {
         // While it is not reaped, the number is that of our child and of its group.
         if let (Ok(None), Ok(pid)) = (self.child.try_wait(), i32::try_from(self.child.id())) {
             let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-            let _ = self.child.wait();
+            bury(pid);
         }
     }
 }
