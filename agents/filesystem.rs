@@ -40,7 +40,8 @@ params! {
 
         /// Type of the file system
         ///
-        /// Such as `ext4`, `xfs`, `nfs` or `tmpfs`; `none` for a bind mount. Without it, what is found on the device.
+        /// Such as `ext4`, `xfs`, `nfs` or `tmpfs`; `none` for a bind mount. Without it, and with `none` for a device,
+        /// what is found on the device.
         fstype: Option<FilesystemType>,
 
         /// Mount options
@@ -88,7 +89,9 @@ params! {
 
         /// Allow the device to be mounted elsewhere
         ///
-        /// Without it, start refuses a device that this node has mounted at another place already.
+        /// Without it, start refuses a device that this node has mounted at another place already, or that a line of
+        /// fstab mounts there at boot; and stop unmounts the device wherever this node has it. With it, stop leaves the
+        /// other places alone.
         shared_device: Flag = "false",
     }
 }

@@ -505,7 +505,7 @@ fn filesystem_takes_its_device_its_directory_and_what_else_there_is() {
         (&["/dev/none", "/no/such", "ext4", "noatime,remount", "start"], 6, "parameter options"),
         (&["/dev/none", "/no/such", "ext4", "noatime", "status"], 7, "stopped"),
         (&["/dev/none", "/no/such", "stop"], 0, "OK"),
-        (&["/dev/none", "start"], 1, "Filesystem::device::directory[::fstype[::options]]"),
+        (&["/dev/none", "start"], 1, "Filesystem::device::directory[::fstype][::options]"),
         (&["a", "b", "c", "d", "e", "start"], 1, "Filesystem::device::directory"),
     ] {
         let (found, said) = called(words);

@@ -98,6 +98,10 @@ const UNCHECKED: &[&str] = &[
     "cramfs",
 ];
 
+/// Those of the kernel that are in no other table.
+const WITH_DEVICE: &[&str] =
+    &["ext2", "btrfs", "bcachefs", "f2fs", "exfat", "ntfs3", "udf", "minix"];
+
 /// Those whose mount shows as its device what it was mounted from, word for word.
 const NAMED_BY_SOURCE: &[&str] = &["nfs", "nfs4", "cifs", "smbfs", "smb3"];
 
@@ -170,9 +174,7 @@ fn is_same_fuse(kind: &str, mount: &Mount) -> bool {
 /// Whether the kernel mounts it by itself, as far as these tables know.
 pub(super) fn is_of_kernel(kind: &str) -> bool {
     let lists = [WITHOUT_DEVICE, SHARED, JOURNALLED, UNCHECKED];
-    const OTHERS: [&str; 8] =
-        ["ext2", "btrfs", "bcachefs", "f2fs", "exfat", "ntfs3", "udf", "minix"];
-    OTHERS.contains(&kind) || lists.iter().any(|list| list.contains(&kind))
+    WITH_DEVICE.contains(&kind) || lists.iter().any(|list| list.contains(&kind))
 }
 
 /// Whether a mount of that type may come from there. Of most types without a device nobody can tell.

@@ -119,7 +119,12 @@ impl Made {
         if let Some(parent) = path.parent() {
             self.directory(parent)?;
         }
-        std::fs::create_dir(path)?;
+        match std::fs::create_dir(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(std::io::Error::other("it exists and is no directory"));
+            }
+            other => other?,
+        }
         self.0.push(path.to_owned());
         Ok(())
     }

@@ -33,18 +33,31 @@ fn killed(host: &Host, call: &Call, action: &str, (name, count): &(String, usize
 #[ignore = "needs root: tests/run mounts"]
 fn at_any_instant_of_start_and_of_stop() {
     let host = Host::new();
-    let call = host.on_image("ext4");
-    let starting = system_calls(&host, &call, "start");
-    let stopping = system_calls(&host, &call, "stop");
+    survives(&host, &host.on_image("ext4"));
+}
+
+/// It takes two calls of the kernel: between them it shows the directory without its options.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn at_any_instant_of_a_bind_mount() {
+    let host = Host::new();
+    host.sh("mkdir data");
+    let call = host.call(&host.text("data"), host.path("mnt"), "none");
+    survives(&host, &call.param("options", "bind,ro"));
+}
+
+fn survives(host: &Host, call: &Call) {
+    let starting = system_calls(host, call, "start");
+    let stopping = system_calls(host, call, "stop");
     assert!(starting.len() > 50 && stopping.len() > 50, "a trace of both");
     for at in &starting {
-        killed(&host, &call, "start", at);
+        killed(host, call, "start", at);
         call.run("stop").code(0);
         host.is_clean();
     }
     for at in &stopping {
         call.run("start").code(0);
-        killed(&host, &call, "stop", at);
+        killed(host, call, "stop", at);
         call.run("stop").code(0);
         host.is_clean();
     }

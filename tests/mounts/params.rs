@@ -408,6 +408,14 @@ fn values_that_are_wrong_everywhere() {
     let wrong = call.clone().param("kill_signals", "x").param("force_unmount", "x");
     wrong.param("fast_stop", "x").param("run_fsck", "x").run("stop").code(0);
     host.is_clean();
+    // A file is no mount point.
+    host.sh("touch file");
+    for path in ["file", "file/below"] {
+        let call = call.clone().param("directory", host.path(path));
+        call.run("start").code(1).because(&["make the directory"]);
+        call.run("monitor").code(7);
+        call.run("stop").code(0);
+    }
     // The root of all is no resource, by whatever way one gets there.
     host.sh("ln -s / root");
     let call = call.param("directory", host.path("root"));

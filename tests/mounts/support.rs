@@ -186,6 +186,15 @@ impl Host {
 impl Drop for Host {
     /// With process 1 all others end, and with the last of them the mounts.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A device that a test made itself and had no time to give back would outlast it.
+            let base = self.directory.path().display();
+            let give_back = format!(
+                "losetup -n -O NAME,BACK-FILE | grep -F {base}/ | while read -r name file; do losetup -d $name; done"
+            );
+            let mut shell = self.shell(&give_back);
+            let _ = shell.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        }
         // Where process 1 has ended nothing can be started any more.
         let mounts = self.mounts();
         let _ = self.first.kill();
