@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use super::kind;
 use crate::deadline::Deadline;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::mount::unmount::{Answer, Attempt, Doomed, Fate, Manner};
+use crate::host::mount::{Mount, Table};
 use crate::state::Lock;
 
 /// How long the kernel may take to end a process that was killed, if it does not hang.
@@ -87,5 +89,39 @@ impl Drop for Attempts<'_> {
         if self.hanging.iter_mut().any(hangs) {
             std::mem::forget(self.gate.take());
         }
+    }
+}
+
+/// The file system that has to answer before a mount can be unmounted, and may not: itself, or one on the way there.
+pub(super) fn server_of<'t>(mount: &'t Mount, table: &'t Table) -> Option<&'t Mount> {
+    let mut current = mount;
+    for _ in 0..=table.mounts().len() {
+        if kind::is_remote(current) {
+            return Some(current);
+        }
+        current = table.with_id(current.parent).filter(|parent| parent.id != current.id)?;
+    }
+    None
+}
+
+/// The error of a mount whose server gave no answer in all the time that there was.
+pub(super) fn unanswered(place: &str, server: &Mount) -> Error {
+    Error::Failed(format!(
+        "cannot unmount {place}: the server of {} does not answer; bring it back, or reboot this node",
+        server.source.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_of_what_is_mounted_below_is_the_one_above() {
+        let lines = "1 1 8:1 / / rw - ext4 /dev/a rw\n2 1 0:9 / /far rw - nfs4 s:/x rw\n\
+                     3 2 0:8 / /far/a rw - tmpfs t rw\n4 1 0:7 / /near rw - tmpfs t rw";
+        let table = Table::parse(lines.as_bytes()).unwrap();
+        let server = |id| server_of(table.with_id(id).unwrap(), &table).map(|server| server.id);
+        assert_eq!([1, 2, 3, 4].map(server), [None, Some(2), Some(2), None]);
     }
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::attempt::{Attempts, Outcome};
-use super::{Filesystem, kind};
+use super::Filesystem;
+use super::attempt::{Attempts, Outcome, server_of, unanswered};
 use crate::agent::Cx;
 use crate::error::{Doing, Error, Result};
 use crate::host::mount::holders::{Holder, Holders, Sought, of_kernel, stacked, still_hold};
@@ -32,6 +32,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// So many of those that are signalled at once are named in the log.
 const MOST_TOLD: usize = 20;
+/// No attempt has less time, not even one that undoes what was done until the last moment.
+const SHORTEST: Duration = Duration::from_millis(500);
 
 /// What has to go.
 #[derive(Clone, Debug)]
@@ -155,7 +157,8 @@ impl<'a> Ladder<'a> {
             if let Some(target) = silent {
                 self.pressed |= self.may_press();
                 if self.is_over() && !self.targets()?.is_empty() {
-                    return Err(unanswered(target));
+                    let server = server_of(&target.mount, &target.table);
+                    return Err(unanswered(&place(target), server.unwrap_or(&target.mount)));
                 }
                 continue;
             }
@@ -215,11 +218,11 @@ impl<'a> Ladder<'a> {
     /// have not written yet. A plain attempt has half of the time, and a forced one half of what is left: the kernel gives up what
     /// it waits for then, and not what it waits for next.
     fn unmount(&mut self, target: &Target) -> Result<Outcome> {
-        let remote = kind::is_remote(&target.mount);
+        let remote = server_of(&target.mount, &target.table).is_some();
         let manner = Manner { force: remote && self.pressed };
         let half = self.budget / 2;
         let early = half.saturating_sub(self.begin.elapsed());
-        let patience = if early.is_zero() { (self.left() / 2).max(PAUSE) } else { early };
+        let patience = if early.is_zero() { (self.left() / 2).max(SHORTEST) } else { early };
         let doomed = Doomed { mount: &target.mount, namespace_of: target.namespace_of };
         self.attempts.make(doomed, manner, remote.then_some(patience))
     }
@@ -396,14 +399,6 @@ fn refused(targets: &[Target]) -> Error {
     Error::Failed(format!(
         "cannot unmount {}: the kernel does not let go of it; end the container that has it",
         places.join(", ")
-    ))
-}
-
-fn unanswered(target: &Target) -> Error {
-    Error::Failed(format!(
-        "cannot unmount {}: {} does not answer; bring its server back",
-        place(target),
-        target.mount.source.display()
     ))
 }
 

@@ -97,7 +97,7 @@ at_most() {
 # the server is cut off.
 writer() {
   sh -c "exec 5>'$1'; echo >/tmp/writes; until [ -e /tmp/cut ]; do usleep 50000; done
-    printf %2000000d 1 >&5; exec 5>&-; while :; do sleep 1000; done" &
+    printf %8000000d 1 >&5; exec 5>&-; while :; do sleep 1000; done" &
   writer=$!
   within 10 [ -e /tmp/writes ]
   cut_off

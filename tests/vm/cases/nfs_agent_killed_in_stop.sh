@@ -5,7 +5,7 @@ filesystem 0 start
 ls $point
 cut_off
 env -i OCF_ROOT=/usr/lib/ocf OCF_RA_VERSION_MAJOR=1 OCF_RA_VERSION_MINOR=1 OCF_RESOURCE_INSTANCE=test \
-  OCF_RESKEY_device=$export OCF_RESKEY_directory=$point OCF_RESKEY_fstype=nfs OCF_RESKEY_CRM_meta_timeout=40000 \
+  OCF_RESKEY_device=$export OCF_RESKEY_directory=$point OCF_RESKEY_fstype=nfs OCF_RESKEY_CRM_meta_timeout=30000 \
   /agents/Filesystem stop 2>/dev/null & stop=$!
 within 10 is_unmounted
 within 10 helpers_are 1

@@ -26,3 +26,18 @@ same "the bind mount after stop" "$(mounted_at /tmp/bound)" ""
 at_most 14 filesystem 0 stop
 same "the mount after stop" "$(mounted_at $point)$(mounted_at $point/dir)" ""
 same "processes that are left" "$(helpers)" 0
+
+# The way to what is mounted below leads over the server, unless the client knows the way by heart. Nothing hangs for that, and
+# it ends with the server's return.
+comes_back
+filesystem 0 start options=noac
+mount -t tmpfs tmpfs $point/dir
+cut_off
+at_most 2 filesystem 0 monitor
+at_most 14 filesystem 1 stop
+because "cannot unmount $point/dir" "the server of $export does not answer"
+within 5 helpers_are 0
+filesystem 0 monitor
+comes_back
+filesystem 0 stop CRM_meta_timeout=60000
+same "the mount after stop" "$(mounted_at $point)$(mounted_at $point/dir)" ""

@@ -11,7 +11,7 @@ for policy in safe false; do
   hangs $writer || fail "the writer was woken"
 done
 comes_back
-within 50 has_size /tmp/export/file 2000000
+within 50 has_size /tmp/export/file 8000000
 kill -KILL $writer
 filesystem 0 stop force_unmount=safe
 same "the mount after stop" "$(mounted_at $point)" ""
