@@ -1,6 +1,8 @@
 //! What start refuses, with the reason and nothing left behind.
 
-use crate::support::Host;
+use std::time::Duration;
+
+use crate::support::{Host, await_that};
 
 #[test]
 #[ignore = "needs root: tests/run mounts"]
@@ -89,6 +91,36 @@ fn a_file_that_has_two_names() {
     third.run("stop").code(0);
     call.run("stop").code(0);
     host.sh("umount place bound");
+    host.is_clean();
+}
+
+/// The driver of loop devices asks a file's own file system about it, which may have stopped answering.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn another_files_loop_device_that_hangs() {
+    let host = Host::new();
+    let call = host.on_image("ext4");
+    host.sh("mkdir source served; truncate -s 1M source/other.img source/ext4.img; mksquashfs source packed -quiet -no-progress");
+    let mut server = host.leave("touch ready; exec squashfuse -f packed served");
+    await_that("the files", || host.path("served/ext4.img").exists());
+    let devices =
+        host.sh("losetup -r -f --show served/other.img; losetup -r -f --show served/ext4.img");
+    // So long the kernel believes what it was told last.
+    std::thread::sleep(Duration::from_secs(2));
+    host.sh("pkill -STOP -x squashfuse");
+    let (started, stopped) = (call.run("start"), call.run("stop"));
+    host.sh("timeout 1 stat served/other.img && exit 1; pkill -CONT -x squashfuse");
+    for device in devices.lines() {
+        host.sh(&format!("losetup -d {device}"));
+    }
+    await_that("the end of the loop devices", || {
+        host.sh("losetup -a").lines().all(|line| !line.contains("/served/"))
+    });
+    host.sh("umount served");
+    server.ended();
+    assert!(started.took < Duration::from_secs(8), "{:?}", started.took);
+    started.code(0);
+    stopped.code(0);
     host.is_clean();
 }
 

@@ -10,12 +10,17 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use super::ioctl;
 use super::{Device, Options};
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
 use crate::{trace_answer, trace_ask};
+
+/// So long the driver has to tell which file a device is of.
+const TELLS: Duration = Duration::from_secs(1);
 
 /// A loop device of ours. It ends when this is dropped, unless something was mounted from it.
 #[derive(Debug)]
@@ -89,20 +94,37 @@ pub fn used() -> Vec<Used> {
     loops.filter_map(|entry| look(&entry.path(), entry.file_name())).collect()
 }
 
-/// The loop devices of a file, beginning at that offset: of the file itself, whatever it is called by whoever made them.
+/// The loop devices of a file, beginning at that offset: of the file itself, wherever it was found by whoever made them.
+///
+/// The driver asks the file system that the file is on, which may hang for another file. So those of which the name tells
+/// that they are of another one are left alone: unless a file has several names, the last part of its path is the same for
+/// everybody.
 #[must_use]
 pub fn of_file(file: &Path, offset: u64) -> Vec<Device> {
-    let identity = file.metadata().map(|about| (about.dev(), about.ino())).ok();
+    // The driver knows it by its own name, not by that of a link to it.
+    let file = &std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let Ok(about) = file.metadata() else { return Vec::new() };
     let is_it = |used: &Used| {
-        let device = File::open(Path::new("/dev").join(&used.name));
-        match device.and_then(|device| ioctl::backing(&device)) {
-            Ok(backing) => identity == Some(backing),
-            // It has gone meanwhile, or its node is not here.
-            Err(_) => used.file == file,
+        if about.nlink() == 1 && used.file.file_name() != file.file_name() {
+            return false;
+        }
+        match backing(Path::new("/dev").join(&used.name)) {
+            Some(backing) => backing == (about.dev(), about.ino()),
+            // It has gone meanwhile, its node is not here, or its storage hangs.
+            None => used.file == *file,
         }
     };
     let used = used().into_iter().filter(|used| used.offset == offset);
     used.filter(is_it).map(|used| used.device).collect()
+}
+
+fn backing(device: PathBuf) -> Option<(u64, u64)> {
+    let (sender, receiver) = channel();
+    // Not waited for: it ends with the process at the latest.
+    std::thread::spawn(move || {
+        sender.send(File::open(device).and_then(|device| ioctl::backing(&device)))
+    });
+    receiver.recv_timeout(TELLS).ok()?.ok()
 }
 
 /// The loop device of that number.
