@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, readlinkat_raw, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, fstat, openat, readlinkat_raw, statat};
 use rustix::io::Errno;
 use rustix::path::{Arg, DecInt};
 
@@ -155,18 +155,42 @@ impl Task<'_> {
         opened.is_some_and(|opened| self.sought.has(mount_id(&opened)))
     }
 
+    /// Numbers are given out from the lowest, and there are few gaps: so they are tried one by one, as many as there are (which
+    /// Linux tells since 6.2). To list them makes the kernel prepare each of them, which costs as much as to ask it.
     fn open_file(&self) -> Option<Found> {
         let descriptors = open(self.directory, c"fd", OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let mut buffer = [MaybeUninit::uninit(); PAGE];
-        each_name(&descriptors, |number| {
-            let text = target(&descriptors, number, &mut buffer).ok()?;
-            if text.first() != Some(&b'/') {
-                return self.socket(text);
+        let count = fstat(&descriptors).map_or(0, |about| about.st_size);
+        let (mut seen, mut gaps) = (0, 0);
+        while seen < count && gaps <= 8 + count / 4 {
+            let number = DecInt::new(seen + gaps);
+            let mut buffer = [MaybeUninit::uninit(); PAGE];
+            match target(&descriptors, number.as_c_str(), &mut buffer) {
+                Ok(text) => {
+                    seen += 1;
+                    let found = self.descriptor(number.as_c_str(), text);
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+                Err(_) => gaps += 1,
             }
-            self.sought.candidates(text).next()?;
-            let info = self.information(number)?;
-            self.sought.has(id_in(&info)).then(|| (Use::OpenFile, path(text)))
+        }
+        if count > 0 && seen == count {
+            return None;
+        }
+        each_name(&descriptors, |number| {
+            let mut buffer = [MaybeUninit::uninit(); PAGE];
+            self.descriptor(number, target(&descriptors, number, &mut buffer).ok()?)
         })
+    }
+
+    fn descriptor(&self, number: &CStr, text: &[u8]) -> Option<Found> {
+        if text.first() != Some(&b'/') {
+            return self.socket(text);
+        }
+        self.sought.candidates(text).next()?;
+        let info = self.information(number)?;
+        self.sought.has(id_in(&info)).then(|| (Use::OpenFile, path(text)))
     }
 
     fn socket(&self, text: &[u8]) -> Option<Found> {
@@ -279,6 +303,25 @@ mod tests {
         let table = Table::parse(line).unwrap();
         stranger.add(&table.mounts()[0], &table);
         assert_eq!(first_use(pid, &stranger), None, "the text alone proves nothing");
+    }
+
+    #[test]
+    fn an_open_file_is_found_behind_any_gap() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = File::create(directory.path().join("file")).unwrap();
+        let table = Table::own().unwrap();
+        let mut sought = Sought::default();
+        let mount = table.covering(&directory.path().canonicalize().unwrap()).unwrap();
+        sought.add(mount, &table);
+        let own = open(CWD, c"/proc/thread-self", OFlags::PATH).unwrap();
+        let task = Task { directory: &own, sought: &sought };
+        for least in [3, 60, 900] {
+            let moved = rustix::io::fcntl_dupfd_cloexec(&file, least).unwrap();
+            let name = DecInt::from_fd(&moved);
+            let text = task.information(name.as_c_str()).unwrap();
+            assert!(sought.has(id_in(&text)));
+            assert!(matches!(task.open_file(), Some((Use::OpenFile, _))));
+        }
     }
 
     #[test]
