@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::log::Log;
@@ -41,6 +41,21 @@ pub fn start(words: &[OsString], stdin: Stdio) -> io::Result<Worker> {
     command(words, stdin).spawn().map(Worker)
 }
 
+/// The same, for work that writes what it came to onto its stdout, and its messages in the caller's name.
+///
+/// # Errors
+/// There can be no new process.
+pub fn start_told(
+    words: &[OsString],
+    log: &Log<'_>,
+    stdin: Stdio,
+) -> io::Result<(Worker, Option<ChildStdout>)> {
+    let mut command = command(words, stdin);
+    let mut child = command.env("HA_LOGTAG", log.tag()).stdout(Stdio::piped()).spawn()?;
+    let stdout = child.stdout.take();
+    Ok((Worker(child), stdout))
+}
+
 fn command(words: &[OsString], stdin: Stdio) -> Command {
     // The inode that runs now, even if the file was replaced by an upgrade meanwhile.
     let mut command = Command::new("/proc/self/exe");
@@ -59,6 +74,12 @@ impl Worker {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Ends it, unless it hangs in the kernel: then it ends as soon as that is over.
+    pub fn kill(&mut self) {
+        // It was not waited for, so that the number is its own still.
+        let _ = self.0.kill();
     }
 
     /// Waits for its end, but not longer than `at_most`; whether it ended. It goes on otherwise.
@@ -93,6 +114,8 @@ pub fn settle() {
 
 /// The same, but keeps one descriptor.
 pub fn settle_but(kept: i32) {
+    // It is called by the file that it executes else, which is `exe`.
+    let _ = nix::sys::prctl::set_name(c"ocfbox");
     // Whoever ends the process group of the action that started us does not mean us; a leader of its own group
     // already is out of it.
     let _ = nix::unistd::setsid();

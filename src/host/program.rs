@@ -13,6 +13,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{AccessFlags, Pid, access};
 
+use super::helper;
 use crate::deadline::Deadline;
 use crate::environment::Environment;
 use crate::error::{Doing, Error, Result, one_line};
@@ -140,7 +141,7 @@ fn ended<Word: AsRef<OsStr>>(
             // A program that does not read its input says why with its exit code; one that is killed reads no longer.
             scope.spawn(move || drop(stdin.write_all(input)));
         }
-        wait(&mut child, left)
+        wait(&mut child, left, deadline)
     });
     match status.doing(|| format!("wait for {what}"))? {
         Some(status) if status.success() => {
@@ -152,7 +153,14 @@ fn ended<Word: AsRef<OsStr>>(
             let error = Error::Failed(format!("{what} failed: {status}{said}"));
             Err(Unsuccessful { code: status.code(), error })
         }
-        None => Err(deadline.missed(&what).into()),
+        None => {
+            if let (Input::Lock(lock) | Input::LockTold(Some(lock)), Ok(None)) =
+                (input, child.try_wait())
+            {
+                lock.leave();
+            }
+            Err(deadline.missed(&what).into())
+        }
     }
 }
 
@@ -208,8 +216,8 @@ fn search_path() -> std::ffi::OsString {
     path
 }
 
-/// The child's end; none when time was over, and then it is dead too.
-fn wait(child: &mut Child, left: Duration) -> io::Result<Option<ExitStatus>> {
+/// The child's end; none when time was over, and then it is dead too, or will be as soon as the kernel lets it.
+fn wait(child: &mut Child, left: Duration, deadline: &Deadline) -> io::Result<Option<ExitStatus>> {
     let begin = std::time::Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
@@ -221,12 +229,24 @@ fn wait(child: &mut Child, left: Duration) -> io::Result<Option<ExitStatus>> {
             if let Ok(pid) = i32::try_from(child.id()) {
                 let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
             }
-            let _ = child.wait();
+            // One that hangs in the kernel ends when that is over, and its share in a lock with it.
+            let _ = reaped(child, helper::dies(deadline));
             return Ok(None);
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));
     }
+}
+
+fn reaped(child: &mut Child, at_most: Duration) -> bool {
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < at_most {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
@@ -19,7 +20,8 @@ use super::{Mount, Table};
 
 use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
-use crate::host::detached;
+use crate::host::process::Process;
+use crate::host::{detached, helper};
 use crate::state::Lock;
 use crate::{trace_answer, trace_ask};
 
@@ -90,11 +92,17 @@ pub fn in_helper(
     let mut helper = detached::start(&words(doomed, manner), stdin).doing(what)?;
     let left = deadline.left_with_reserve();
     let Some(code) = helper.code_within(left) else {
+        // It goes on, so that it is unmounted when the device answers again.
+        if let Some(lock) = lock {
+            lock.leave();
+        }
+        let pid = helper.pid().cast_signed();
+        let who = Process::look(pid).ok().flatten();
+        let who = who.map_or_else(|| format!("process {pid}"), |process| process.to_string());
         return Err(Error::Failed(format!(
-            "cannot {}: the kernel has not finished it for {:.1} s, process {} waits for it; the device or server does not answer",
+            "cannot {}: the kernel has not finished it for {:.1} s, {who} waits for it; the device or server does not answer",
             what(),
-            left.as_secs_f64(),
-            helper.pid()
+            left.as_secs_f64()
         )));
     };
     trace_answer!("{}: {code:?}", what());
@@ -124,6 +132,7 @@ fn words(doomed: Doomed<'_>, manner: Manner) -> Vec<OsString> {
 #[must_use]
 pub fn as_helper(point: &Path, id: u32, namespace_of: Option<i32>, manner: Manner) -> u8 {
     detached::settle();
+    helper::introduce("unmount", Duration::ZERO);
     let code = match checked(point, id, namespace_of, manner) {
         Ok(Answer::Done) => 0,
         Ok(Answer::Busy) => libc::EBUSY,
