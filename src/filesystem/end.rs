@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::{Filesystem, kind};
 use crate::agent::Cx;
 use crate::error::{Doing, Error, Result};
-use crate::host::mount::holders::{Holders, Sought, of_kernel, stacked, still_holds};
+use crate::host::mount::holders::{Holders, Sought, hanging, of_kernel, stacked, still_holds};
 use crate::host::mount::unmount::{Answer, Doomed, Manner, in_helper};
 use crate::host::mount::{Device, Mount, Table, attach, elsewhere};
 use crate::host::pidfd::{Handle, wait_for_all};
@@ -19,7 +19,7 @@ use crate::param::values::Holders as Policy;
 use crate::state::Lock;
 
 /// With `fast_stop` there are so many seconds.
-const FAST: Duration = Duration::from_secs(6);
+pub(super) const FAST: Duration = Duration::from_secs(6);
 
 /// Who is not signalled has so long to leave by himself: a look of udev or of a backup passes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -173,7 +173,7 @@ impl<'a> Ladder<'a> {
     }
 
     fn unmount(&self, target: &Target) -> Result<Answer> {
-        let remote = self.filesystem.kind.is_some_and(kind::is_remote);
+        let remote = self.filesystem.kind.is_some_and(kind::is_remote) || is_fuse(&target.mount);
         let manner = Manner { force: remote && self.is_late() };
         let doomed = Doomed { mount: &target.mount, namespace_of: target.namespace_of };
         in_helper(doomed, manner, self.gate, &self.cx.deadline)
@@ -267,6 +267,11 @@ impl<'a> Ladder<'a> {
     }
 }
 
+/// Its server is a process: what that does not answer fails when the unmount is forced, and whoever waits for it goes on.
+fn is_fuse(mount: &Mount) -> bool {
+    mount.is_kind("fuse") || mount.is_kind("fuseblk")
+}
+
 fn remove_refuge(refuge: &Path) {
     // Somebody else's directory of that name is not for root alone, or has something in it.
     let ours = refuge.symlink_metadata().is_ok_and(|about| {
@@ -309,7 +314,7 @@ fn held(busy: &[Target], holders: &Holders, policy: Policy) -> Error {
         who.extend(stacked(&target.mount));
     }
     if who.is_empty() {
-        who.push("it is busy, but no process or device that uses it is to be seen".to_owned());
+        who.push(unseen());
     }
     let hint = match policy {
         Policy::Signalled if holders.found.iter().any(|holder| holder.protected.is_some()) => {
@@ -320,6 +325,21 @@ fn held(busy: &[Target], holders: &Holders, policy: Policy) -> Error {
     };
     let place = busy.first().map(place).unwrap_or_default();
     Error::Failed(format!("cannot unmount {place}: {}{hint}", who.join("; ")))
+}
+
+/// It is busy, and nothing shows who uses it.
+fn unseen() -> String {
+    let hanging = hanging();
+    let words = hanging.iter().take(2).map(|process| {
+        let how = if process.is_uninterruptible() { "hangs in state D" } else { "waits for it" };
+        format!("{} ({}) {how}", process.identity.pid, process.name)
+    });
+    match words.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => {
+            "it is busy, but no process or device that uses it is to be seen".to_owned()
+        }
+        some => format!("it is busy, perhaps because {some}"),
+    }
 }
 
 #[cfg(test)]

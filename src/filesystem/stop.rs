@@ -23,9 +23,14 @@ impl Filesystem<'_> {
     pub fn stop(&self, cx: &Cx<'_>) -> Result<()> {
         let point = self.point()?;
         let _one_at_a_time = self.lock(&point, cx)?;
+        self.end_probe(&point, cx);
+        // A start that was killed may still be mounting.
+        let gate = self.gate(&point, cx)?;
         let look = self.look(cx)?;
+        if let Some(mount) = look.top() {
+            self.remove_status_file(mount, gate.as_ref(), cx);
+        }
         if let Some(meant) = self.meant(&look) {
-            let gate = self.gate(&point, cx)?;
             end(self, &meant, gate.as_ref(), cx)?;
             if let Some(mount) = look.top().filter(|_| meant.everywhere) {
                 self.settle(mount, cx)?;

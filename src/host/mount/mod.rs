@@ -14,6 +14,7 @@ pub mod path;
 mod scan;
 pub mod superblock;
 pub mod table;
+pub mod touch;
 pub mod unmount;
 
 pub use options::Options;

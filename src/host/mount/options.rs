@@ -105,12 +105,26 @@ impl Options {
     /// # Errors
     /// A word that cannot be meant, completing "parameter options: …".
     pub fn parse(text: &OsStr) -> Result<Self, String> {
+        Self::of(split(text.as_bytes())?)
+    }
+
+    /// From the words themselves.
+    ///
+    /// # Errors
+    /// As for [`Options::parse`].
+    pub fn of(words: Vec<OsString>) -> Result<Self, String> {
         let mut options = Self::default();
-        for word in split(text.as_bytes())? {
+        for word in words {
             options.take(&word)?;
             options.words.push(word);
         }
         Ok(options)
+    }
+
+    /// The words, from which [`Options::of`] makes the same.
+    #[must_use]
+    pub fn words(&self) -> &[OsString] {
+        &self.words
     }
 
     /// Whether a word stands among them.
@@ -249,6 +263,7 @@ mod tests {
         assert_eq!(options.data_text(), "data=journal,acl");
         assert_eq!(options.propagation, ["shared"]);
         assert!(options.has("_netdev") && !options.has("data"));
+        assert_eq!(Options::of(options.words().to_vec()), Ok(options.clone()));
         assert_eq!(options.for_helper(), "ro,rw,nosuid,noatime,sync,data=journal,shared,acl");
     }
 
