@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::filesystem::{Check, Ending, Filesystem};
 use crate::param::values::{
     FilesystemType, Flag, ForceUnmount, MountOptions, MountPoint, MountSource, Seconds, Signals,
+    StatusPrefix,
 };
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
@@ -48,6 +49,13 @@ params! {
         ///
         /// As for `mount -o`.
         options: MountOptions = "",
+
+        /// Where the status file is
+        ///
+        /// Monitor at level 20 writes a file below the mount point and reads it back. Its path is this with the names of the
+        /// resource and of the node behind it: with a slash at the end this is a directory, which is made if it is missing.
+        /// Stop removes the file if it is run at level 20 too.
+        statusfile_prefix: StatusPrefix = ".Filesystem_status/",
 
         /// Check before mounting
         ///
@@ -114,6 +122,7 @@ impl Mounted {
             // As for `mount -t none`: the type is not given.
             kind: params.fstype.as_ref().map(FilesystemType::as_str).filter(|kind| *kind != "none"),
             options: params.options.get(),
+            status_prefix: params.statusfile_prefix.as_os_str(),
             check: match params.run_fsck {
                 RunFsck::Auto => Check::Auto,
                 RunFsck::Force => Check::Always,
@@ -140,13 +149,19 @@ impl Agent for Mounted {
         short: "A mounted file system",
         long: "Mounts a file system, watches it, and unmounts it with all that is mounted on it.\n\n\
                Monitor asks the kernel and never the disk: it fails if something else is mounted there, if the file \
-               system became read-only, has counted errors or was shut down, and if its device is gone. Stop unmounts \
+               system became read-only, has counted errors or was shut down, and if its device is gone. A FUSE file \
+               system lives in a process, which is asked whether it is there. At level 10 (OCF_CHECK_LEVEL) \
+               monitor reads from the device, or where there is none from the topmost directory; at level 20 it writes a file and \
+               reads it back, past all caches. What hangs is told with the time that it has hung for, and \
+               asked no more until it answers.\n\nStop unmounts \
                first; only if it is busy it looks for who uses it, by the number of the mount and never by a name. It \
                ends when the file system is mounted nowhere any more, in whatever mount namespace.",
         actions: &[
             ActionSpec::new(Action::Start, 60),
             ActionSpec::new(Action::Stop, 60),
             ActionSpec::new(Action::Monitor, 40).every(20).depth(0),
+            ActionSpec::new(Action::Monitor, 40).every(20).depth(10).unadvertised(),
+            ActionSpec::new(Action::Monitor, 40).every(20).depth(20).unadvertised(),
             ActionSpec::new(Action::ValidateAll, 5),
             ActionSpec::new(Action::MetaData, 5),
         ],

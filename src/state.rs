@@ -5,18 +5,21 @@
 
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::deadline::Deadline;
 use crate::error::{Doing, Result};
@@ -63,34 +66,45 @@ impl StateDirectory {
     /// # Errors
     /// Somebody else had it until the deadline.
     pub fn lock(&self, name: &str, deadline: &Deadline) -> Result<Option<Lock>> {
-        let path = self.path.join(format!(".{}.lock", file_name(name)));
-        let Ok(mut file) =
-            open_private(&path, OpenOptions::new().read(true).write(true).create(true))
+        let path = self.lock_path(name);
+        let Ok(file) = open_private(&path, OpenOptions::new().read(true).write(true).create(true))
         else {
             crate::trace_note!("no lock {}", path.display());
             return Ok(None);
         };
         loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Some(Lock { held: lock })),
-                Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Some(Lock { file, is_ours: Cell::new(true) })),
+                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {
                     let left = deadline.to_wait_for(&format!(
                         "another action on the same resource (lock {})",
                         path.display()
                     ))?;
                     std::thread::sleep(left.min(Duration::from_millis(5)));
-                    file = unlocked;
                 }
                 Err(_) => return Ok(None),
             }
         }
+    }
+
+    /// What the last process with a share in the lock `name` wrote into it (see [`Lock::of_stdin`]). It says nothing of
+    /// whether somebody has the lock.
+    #[must_use]
+    pub fn note_in_lock(&self, name: &str) -> Option<String> {
+        StateFile { path: self.lock_path(name) }.read().ok()?.filter(|note| !note.is_empty())
+    }
+
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.path.join(format!(".{}.lock", file_name(name)))
     }
 }
 
 /// A held lock; released when dropped, and by the kernel when the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    held: Flock<File>,
+    file: File,
+    /// Whether it ends with this, whoever has a share.
+    is_ours: Cell<bool>,
 }
 
 impl Lock {
@@ -99,7 +113,36 @@ impl Lock {
     /// # Errors
     /// There are no more descriptors.
     pub fn share(&self) -> io::Result<File> {
-        self.held.try_clone()
+        self.file.try_clone()
+    }
+
+    /// Leaves it to those who have a share: it lasts until the last of them ends.
+    pub fn leave(&self) {
+        self.is_ours.set(false);
+    }
+
+    /// The share that this process got as its stdin. What is written there is for others to read while the lock lasts.
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn of_stdin() -> io::Result<Self> {
+        let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        Ok(Self { file, is_ours: Cell::new(false) })
+    }
+
+    /// Writes down who has it.
+    pub fn note(&self, text: &str) {
+        // Only to tell others more: without it they know that somebody has the lock.
+        let _ = self.file.set_len(0).and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
+    }
+}
+
+impl Drop for Lock {
+    /// Children that are being started, and daemons that a program leaves behind, may have the descriptor too.
+    fn drop(&mut self) {
+        if self.is_ours.get() {
+            let _ = flock(&self.file, FlockOperation::Unlock);
+        }
     }
 }
 

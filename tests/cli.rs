@@ -233,8 +233,8 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
         || ["command", "cmdline_options", "monitor_hook", "check_command"].contains(&name)
         || ["strmqm_opts", "monitor_program"].contains(&name)
         || (agent, name) == ("Dummy", "fake")
-        // What a file system takes for its device and its options, it alone knows.
-        || (agent == "Filesystem" && ["device", "options"].contains(&name))
+        // What a file system takes for its device and its options, it alone knows; the names of files are any bytes.
+        || (agent == "Filesystem" && ["device", "options", "statusfile_prefix"].contains(&name))
         // A link may lead anywhere, and a name may be any bytes.
         || (agent == "symlink" && ["target", "backup_suffix"].contains(&name))
 }

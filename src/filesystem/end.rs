@@ -2,8 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,18 +10,20 @@ use nix::sys::signal::Signal;
 
 use super::Filesystem;
 use super::attempt::{Attempts, Outcome, server_of, unanswered};
+use super::reason::{held, refused};
+use super::target::{Meant, Target, refuge, remove_refuge};
 use crate::agent::Cx;
-use crate::error::{Doing, Error, Result};
-use crate::host::mount::holders::{Holder, Holders, Sought, of_kernel, stacked, still_hold};
+use crate::error::{Doing, Result};
+use crate::host::mount::attach;
+use crate::host::mount::holders::{Holder, Holders, Sought, still_hold};
 use crate::host::mount::seize::stop_users;
 use crate::host::mount::unmount::{Answer, Doomed, Manner};
-use crate::host::mount::{Device, Mount, Table, attach, elsewhere, health};
 use crate::host::pidfd::{Handle, wait_for_all};
 use crate::param::values::Holders as Policy;
 use crate::state::Lock;
 
 /// With `fast_stop` there are so many seconds.
-const FAST: Duration = Duration::from_secs(6);
+pub(super) const FAST: Duration = Duration::from_secs(6);
 
 /// Who is not signalled has so long to leave by himself: a look of udev or of a backup passes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -32,63 +33,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// So many of those that are signalled at once are named in the log.
 const MOST_TOLD: usize = 20;
+
 /// No attempt has less time, not even one that undoes what was done until the last moment.
 const SHORTEST: Duration = Duration::from_millis(500);
-
-/// What has to go.
-#[derive(Clone, Debug)]
-pub(super) struct Meant {
-    /// The type of its file system.
-    pub kind: String,
-    /// The number of its file system.
-    pub device: Device,
-    /// Which directory of that.
-    pub root: PathBuf,
-    /// Where it is mounted.
-    pub point: PathBuf,
-    /// Whether all mounts of the device have to go, so that the device is free.
-    pub everywhere: bool,
-    /// The same for those in other namespaces, where it may be at another place.
-    pub everywhere_abroad: bool,
-    /// Whether other namespaces count: not for a bind mount, whose device is somebody else's matter.
-    pub in_all_namespaces: bool,
-}
-
-impl Meant {
-    /// Whether the kernel has its file system, if that is known.
-    pub(super) fn is_alive(&self) -> Option<bool> {
-        health::is_alive(&self.kind, self.device)
-    }
-
-    fn includes(&self, mount: &Mount) -> bool {
-        let here = mount.point == self.point || mount.point == refuge(&self.point);
-        self.shows(mount) && (self.everywhere || (here && mount.root == self.root))
-    }
-
-    fn includes_abroad(&self, mount: &Mount) -> bool {
-        self.includes(mount) || (self.everywhere_abroad && self.shows(mount))
-    }
-
-    fn shows(&self, mount: &Mount) -> bool {
-        mount.device == self.device && mount.root.starts_with(&self.root)
-    }
-}
-
-/// Where a mount is moved to out of the way of new users: a hidden neighbour of the mount point.
-pub(super) fn refuge(point: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(point.file_name().unwrap_or_default());
-    point.with_file_name(name)
-}
-
-/// One mount that is there still.
-#[derive(Clone, Debug)]
-struct Target {
-    mount: Mount,
-    table: Arc<Table>,
-    /// A process in whose namespace it is, unless that is ours.
-    namespace_of: Option<i32>,
-}
 
 /// Unmounts what is meant, with all that is mounted on it.
 ///
@@ -140,7 +87,7 @@ impl<'a> Ladder<'a> {
 
     fn climb(&mut self) -> Result<()> {
         loop {
-            let targets = self.targets()?;
+            let targets = self.meant.targets(&self.cx.deadline)?;
             if targets.is_empty() {
                 let left = self.left();
                 return self.attempts.settled(left);
@@ -156,9 +103,9 @@ impl<'a> Ladder<'a> {
             }
             if let Some(target) = silent {
                 self.pressed |= self.may_press();
-                if self.is_over() && !self.targets()?.is_empty() {
+                if self.is_over() && !self.meant.targets(&self.cx.deadline)?.is_empty() {
                     let server = server_of(&target.mount, &target.table);
-                    return Err(unanswered(&place(target), server.unwrap_or(&target.mount)));
+                    return Err(unanswered(&target.place(), server.unwrap_or(&target.mount)));
                 }
                 continue;
             }
@@ -170,48 +117,6 @@ impl<'a> Ladder<'a> {
                 (false, _) => self.clear(&busy)?,
             }
         }
-    }
-
-    /// All mounts that have to go, those on others first.
-    fn targets(&self) -> Result<Vec<Target>> {
-        let table = Arc::new(Table::own()?);
-        let mut targets: Vec<Target> = Vec::new();
-        for mount in table.mounts().iter().filter(|mount| self.meant.includes(mount)) {
-            let on_it = table.below(mount);
-            let over =
-                on_it.iter().find(|over| over.point == mount.point && over.device != mount.device);
-            if let Some(over) = over {
-                return Err(Error::Failed(format!(
-                    "cannot unmount {}: {} is mounted over it; unmount that first",
-                    mount.point.display(),
-                    over.source.display()
-                )));
-            }
-            for mount in on_it.into_iter().chain([mount]) {
-                let known = targets.iter().any(|target| target.mount.id == mount.id);
-                if !known {
-                    let (mount, table) = (mount.clone(), table.clone());
-                    targets.push(Target { mount, table, namespace_of: None });
-                }
-            }
-        }
-        // A mount that is left behind alone, after it is gone here, is seen in the next round. To look through the namespaces of
-        // all processes takes as long as to look for holders, so the kernel is asked first.
-        let elsewhere = self.meant.in_all_namespaces && self.meant.is_alive() != Some(false);
-        if targets.is_empty() && elsewhere {
-            targets = self.foreign();
-        }
-        Ok(targets)
-    }
-
-    fn foreign(&self) -> Vec<Target> {
-        let copies =
-            elsewhere::copies(|mount| self.meant.includes_abroad(mount), &self.cx.deadline);
-        let target = |copy: elsewhere::Copy| {
-            let mount = copy.mount()?.clone();
-            Some(Target { mount, table: copy.table.into(), namespace_of: Some(copy.pid) })
-        };
-        copies.into_iter().filter_map(target).collect()
     }
 
     /// A file system whose server does not answer is forced when nothing else has helped, because that takes from others what they
@@ -372,95 +277,6 @@ impl<'a> Ladder<'a> {
     }
 }
 
-fn remove_refuge(refuge: &Path) {
-    // Somebody else's directory of that name is not for root alone, or has something in it.
-    let ours = refuge.symlink_metadata().is_ok_and(|about| {
-        about.is_dir() && about.uid() == 0 && about.permissions().mode() & 0o7777 == 0o700
-    });
-    if ours {
-        let _ = std::fs::remove_dir(refuge);
-    }
-}
-
 fn named(signals: &[Signal]) -> String {
     signals.iter().map(|signal| signal.as_str()).collect::<Vec<_>>().join(" ")
-}
-
-fn place(target: &Target) -> String {
-    let point = target.mount.point.display();
-    match target.namespace_of {
-        Some(pid) => format!("{point} in the mount namespace of process {pid}"),
-        None => point.to_string(),
-    }
-}
-
-fn refused(targets: &[Target]) -> Error {
-    let places: Vec<String> = targets.iter().take(2).map(place).collect();
-    Error::Failed(format!(
-        "cannot unmount {}: the kernel does not let go of it; end the container that has it",
-        places.join(", ")
-    ))
-}
-
-/// Who holds what could not be unmounted, and what mends it.
-fn held(busy: &[Target], holders: &Holders, policy: Policy) -> Error {
-    let mut who = Vec::new();
-    let listed = holders.listed();
-    if !listed.is_empty() {
-        who.push(listed);
-    }
-    for target in busy {
-        who.extend(of_kernel(&target.table, &target.mount));
-        who.extend(stacked(&target.mount));
-    }
-    if who.is_empty() {
-        who.push("it is busy, but no process or device that uses it is to be seen".to_owned());
-    }
-    let waits = holders.found.iter().any(|holder| holder.process.is_uninterruptible());
-    let hint = match policy {
-        Policy::Signalled if waits => {
-            "; no signal wakes who waits for a device or server that does not answer"
-        }
-        Policy::Signalled if holders.found.iter().any(|holder| holder.protected.is_some()) => {
-            "; who is protected is not signalled: end it"
-        }
-        Policy::Signalled => "",
-        Policy::Named | Policy::Left => "; end them, or set force_unmount=true",
-    };
-    let place = busy.first().map(place).unwrap_or_default();
-    Error::Failed(format!("cannot unmount {place}: {}{hint}", who.join("; ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_refuge_is_a_hidden_neighbour() {
-        assert_eq!(refuge(Path::new("/srv/data")), Path::new("/srv/.data"));
-    }
-
-    #[test]
-    fn of_a_bind_mount_only_itself_is_meant_and_of_a_device_all_that_shows_it() {
-        let parse = |line: &str| Mount::parse(line.as_bytes()).unwrap();
-        let itself = parse("1 0 8:1 /sub /srv rw - ext4 /dev/a rw");
-        let elsewhere = parse("2 0 8:1 /sub/x /other rw - ext4 /dev/a rw");
-        let above = parse("3 0 8:1 / /all rw - ext4 /dev/a rw");
-        let mut meant = Meant {
-            kind: "ext4".to_owned(),
-            device: Device { major: 8, minor: 1 },
-            root: "/sub".into(),
-            point: "/srv".into(),
-            everywhere: false,
-            everywhere_abroad: false,
-            in_all_namespaces: false,
-        };
-        let included = |meant: &Meant| [&itself, &elsewhere, &above].map(|m| meant.includes(m));
-        assert_eq!(included(&meant), [true, false, false]);
-        assert!(!meant.includes_abroad(&elsewhere));
-        meant.everywhere_abroad = true;
-        assert!(meant.includes_abroad(&elsewhere) && !meant.includes_abroad(&above));
-        meant.everywhere = true;
-        assert_eq!(included(&meant), [true, true, false]);
-    }
 }

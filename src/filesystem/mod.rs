@@ -2,25 +2,32 @@
 
 #![forbid(unsafe_code)]
 
+mod attach;
 mod attempt;
 mod conflict;
 mod end;
 mod fstab;
+mod io;
 mod kind;
 mod monitor;
+mod reason;
 mod record;
 mod start;
 mod stop;
+mod target;
 mod units;
 mod unseen;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::agent::Cx;
 use crate::error::{Error, Result};
+use crate::host::helper::Keeper;
 use crate::host::mount::device::{self, Source};
 use crate::host::mount::options::Bind;
 use crate::host::mount::{Device, Mount, Options, Table, health, loopdev, path};
@@ -39,8 +46,27 @@ pub enum Check {
     Never,
 }
 
+impl Check {
+    const WORDS: [(Self, &'static str); 3] =
+        [(Self::Auto, "auto"), (Self::Always, "always"), (Self::Never, "never")];
+
+    /// Its word, which can be parsed.
+    fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(check, _)| *check == self).map_or("auto", |(_, word)| word)
+    }
+}
+
+impl FromStr for Check {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Self::WORDS.iter().find(|(_, known)| *known == word);
+        found.map(|(check, _)| *check).ok_or_else(|| format!("{word} is none of the words"))
+    }
+}
+
 /// What stop does about processes that keep the mount busy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Ending {
     /// To whom it does anything.
     pub force: ForceUnmount,
@@ -67,6 +93,8 @@ pub struct Filesystem<'a> {
     pub kind: Option<&'a str>,
     /// How.
     pub options: &'a Options,
+    /// How the path of the status file begins, below the mount point.
+    pub status_prefix: &'a OsStr,
     /// Whether it is checked before.
     pub check: Check,
     /// Whether clones of a file system that is made for one node are meant.
@@ -120,14 +148,23 @@ impl Filesystem<'_> {
         cx.state.lock(&record::name(self.agent, look), &cx.deadline)
     }
 
-    /// The lock that a process has which unmounts: it is free unless one hangs. What it unmounts is out of the table by then, and
-    /// may not be written yet.
+    /// The lock that a process has which mounts or unmounts: it is free unless one hangs. What it unmounts is out of the table by
+    /// then, and may not be written yet.
     fn gate(&self, point: &Path, cx: &Cx<'_>) -> Result<Option<Lock>> {
-        let soon = cx.deadline.at_most(cx.deadline.left() / 2);
-        let name = format!("{}-unmount", record::name(self.agent, point));
-        cx.state.lock(&name, &soon).map_err(|_| {
+        let name = format!("{}-gate", record::name(self.agent, point));
+        // One that only takes long may come to its end. What follows needs time too.
+        let longest = cx.deadline.left().mul_f32(0.75);
+        let longest = if self.ending.fast { longest.min(end::FAST) } else { longest };
+        cx.state.lock(&name, &cx.deadline.at_most(longest)).map_err(|_| {
+            let keeper = Keeper::of(&cx.state, &name);
+            let how_long = keeper.as_ref().map_or_else(String::new, |keeper| {
+                format!(" for {:.0} s", keeper.lasted().as_secs_f64())
+            });
+            let what = keeper.as_ref().map_or("mount or unmount", |keeper| &keeper.what);
+            let who = keeper.as_ref().and_then(Keeper::process);
+            let who = who.map_or_else(String::new, |process| format!(" in {process}"));
             Error::Failed(format!(
-                "cannot unmount {}: an earlier unmount of it still hangs in the kernel; its device or server does not answer",
+                "an earlier {what} of {} has hung{how_long}{who}; its device or server does not answer",
                 point.display()
             ))
         })
@@ -165,7 +202,7 @@ impl Filesystem<'_> {
         let record = record::read(self.agent, &point, cx);
         let record = record.filter(|record| record.is_for(self.asked()));
         let mut places = table.at(&point);
-        let hidden = end::refuge(&point);
+        let hidden = target::refuge(&point);
         places.extend(table.at(&hidden));
         let (ours, others): (Vec<&Mount>, Vec<&Mount>) =
             places.into_iter().partition(|mount| self.is_ours(mount, &table, record.as_ref()));
@@ -200,13 +237,14 @@ impl Filesystem<'_> {
             // The number of a btrfs whose device is gone, or no file system with a device at all.
             return mount.source == self.named().as_os_str();
         };
+        if self.options.loop_device {
+            // The file may be on a server that does not answer: it is not looked at if its name will do.
+            return loopdev::of_device(disk).is_some_and(|used| {
+                used.offset == self.options.offset && is_file(self.named(), &used.file, table)
+            });
+        }
         match self.source.linked().as_deref().map(|path| (path, device::number(path))) {
             Some((_, Some(number))) => number == disk || health::is_one_btrfs(number, disk),
-            Some((path, None)) if self.options.loop_device => {
-                loopdev::of_device(disk).is_some_and(|used| {
-                    used.offset == self.options.offset && is_file(path, &used.file, table)
-                })
-            }
             Some((path, None)) => mount.source == path.as_os_str(),
             // There is no link, so that nobody can tell which device it is.
             None => true,
@@ -258,8 +296,7 @@ impl Filesystem<'_> {
 
 /// Whether a file that is configured is the one that a loop device has.
 fn is_file(configured: &Path, used: &Path, table: &Table) -> bool {
-    let configured = path::resolve(configured, table).unwrap_or_else(|_| configured.to_owned());
-    configured == used
+    configured == used || path::resolve(configured, table).is_ok_and(|path| path == used)
 }
 
 impl Look {

@@ -1,4 +1,4 @@
-//! Whether the file system is mounted, is the right one, and is well: without any look into it.
+//! Whether the file system is mounted, is the right one, and is well: without any look into it before its storage is asked.
 
 #![forbid(unsafe_code)]
 
@@ -46,7 +46,7 @@ impl Filesystem<'_> {
                 mount.source.display(),
                 mount.point.display()
             ))),
-            None => Ok(Status::Running),
+            None => self.touched(mount, &look.point, cx),
         }
     }
 }

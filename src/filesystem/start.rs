@@ -3,37 +3,23 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use super::attach::required_helper;
 use super::monitor::stranger_at;
 use super::record::{self, Made, Record};
-use super::{Check, Filesystem, conflict, kind};
+use super::{Filesystem, conflict, kind};
 use crate::agent::{Cx, Status};
-use crate::deadline::Deadline;
 use crate::error::{Doing, Error, Result};
-use crate::host::mount::attach::{self, Wanted};
-use crate::host::mount::device::{self, Source};
-use crate::host::mount::{Device, Table, health, loopdev, superblock};
+use crate::host::helper::{self, Outcome, Terms};
+use crate::host::mount::{Table, health};
 use crate::host::program;
 use crate::state::Lock;
-
-/// How long a device may take to appear that is not there yet.
-const APPEARS: Duration = Duration::from_secs(5);
+use crate::{trace_answer, trace_ask};
 
 /// systemd unmounts what it does not like within this time.
 const DISLIKES: Duration = Duration::from_millis(100);
-
-/// How long a server may take that refuses at once.
-const LAST_TRY: Duration = Duration::from_secs(4);
-
-/// What is mounted, when it is found and made ready.
-struct Ready {
-    source: OsString,
-    kind: String,
-    /// Kept until it is mounted.
-    _loop: Option<loopdev::Loop>,
-}
 
 impl Filesystem<'_> {
     /// Mounts it.
@@ -42,8 +28,8 @@ impl Filesystem<'_> {
     /// It is not mounted, and what was done is undone.
     pub fn start(&self, cx: &Cx<'_>) -> Result<()> {
         let point = self.point()?;
-        let lock = self.lock(&point, cx)?;
-        drop(self.gate(&point, cx)?);
+        let _one_at_a_time = self.lock(&point, cx)?;
+        let gate = self.gate(&point, cx)?;
         let found = self.look(cx)?;
         if found.top().is_some() {
             return self.started_before(cx);
@@ -53,12 +39,14 @@ impl Filesystem<'_> {
         }
         nothing_below(&point, &found.table)?;
         conflict::nobody_else_mounts(&point)?;
-        let ready = self.ready(&point, &found.table, lock.as_ref(), cx)?;
         let mut made = Made::default();
         let mounted = made
             .directory(&point)
             .doing(|| format!("make the directory {}", point.display()))
-            .and_then(|()| self.mount(&ready, &point, lock.as_ref(), cx));
+            .and_then(|()| self.attach_in_helper(&point, gate.as_ref(), cx))
+            .and_then(|()| self.verify(&point, cx));
+        // stop has to get it, unless a process that hangs has it still.
+        drop(gate);
         let Err(error) = mounted else {
             cx.log.info(&format!("mounted {} at {}", self.source.described(), point.display()));
             return Ok(());
@@ -111,162 +99,46 @@ impl Filesystem<'_> {
         }
     }
 
-    /// Finds the device, and makes it fit to be mounted.
-    fn ready(
-        &self,
-        point: &Path,
-        table: &Table,
-        lock: Option<&Lock>,
-        cx: &Cx<'_>,
-    ) -> Result<Ready> {
-        if !self.is_on_device() {
-            let kind = self.kind.unwrap_or_default().to_owned();
-            return Ok(Ready { source: self.named().into(), kind, _loop: None });
-        }
-        let (path, held) = if self.options.loop_device {
-            self.refuse_used_file(table, cx)?;
-            let made = loopdev::make(self.named(), self.options, &cx.deadline)?;
-            (made.path.clone(), Some(made))
-        } else {
-            let path = self.appeared(cx)?;
-            let disk = device::required(&path)?;
-            if !self.shared_device {
-                conflict::nobody_has(disk, table, self.options.read_only, &cx.deadline)?;
-                conflict::nobody_mounts_elsewhere(disk, point)?;
+    /// Mounts it in a process of its own, since all that looks at a device may wait for it for ever.
+    fn attach_in_helper(&self, point: &Path, gate: Option<&Lock>, cx: &Cx<'_>) -> Result<()> {
+        let what = || format!("mount {} at {}", self.source.described(), point.display());
+        let limit = cx.deadline.to_wait_for(&what())?;
+        trace_ask!("{}", what());
+        let words = self.attach_words(point, Terms::of_this(limit));
+        let outcome = helper::run(&words, cx.log, gate, limit, &cx.deadline).doing(what)?;
+        trace_answer!("{}: {outcome:?}", what());
+        match outcome {
+            Outcome::Ended { code, said } => helper::heard(code, said),
+            Outcome::Hung { lasted, stuck } => {
+                let who = match stuck {
+                    Some(process) => format!("; {process} waits for it"),
+                    None => String::new(),
+                };
+                Err(Error::Failed(format!(
+                    "cannot {}: it has hung for {:.1} s, the device or server does not answer{who}",
+                    what(),
+                    lasted.as_secs_f64()
+                )))
             }
-            (path, None)
+        }
+    }
+
+    fn attach_words(&self, point: &Path, terms: Terms) -> Vec<OsString> {
+        // A value of its own word may look like an option.
+        let with = |name: &str, value: &OsStr| {
+            let mut word = OsString::from(name);
+            word.push(value);
+            word
         };
-        device::forget_cached(&path);
-        let kind = self.kind_on(&path)?;
-        self.checked(&path, &kind, lock, cx)?;
-        Ok(Ready { source: path.into(), kind, _loop: held })
-    }
-
-    /// A file in two loop devices would be two caches of one disk.
-    fn refuse_used_file(&self, table: &Table, cx: &Cx<'_>) -> Result<()> {
-        if self.shared_device {
-            return Ok(());
-        }
-        loopdev::of_file(self.named(), self.options.offset).into_iter().try_for_each(|disk| {
-            conflict::nobody_has(disk, table, self.options.read_only, &cx.deadline)
-        })
-    }
-
-    fn appeared(&self, cx: &Cx<'_>) -> Result<PathBuf> {
-        let limit = cx.deadline.at_most(APPEARS.min(cx.deadline.left() / 4));
-        loop {
-            let linked = self.source.linked().filter(|path| device::number(path).is_some());
-            if let Some(path) = linked {
-                return Ok(path);
-            }
-            if let (Some(path), Source::Tagged(..)) = (self.source.found(), self.source) {
-                return Ok(path);
-            }
-            let exists = matches!(self.source, Source::Named(name) if Path::new(name).exists());
-            if exists || limit.left().is_zero() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        match self.source {
-            Source::Named(name) => device::required(Path::new(name)).map(|_: Device| name.into()),
-            Source::Tagged(..) => Err(Error::NotInstalled(format!(
-                "no device here has {}; check the parameter device, and whether the disk is connected",
-                self.source.described()
-            ))),
-        }
-    }
-
-    fn kind_on(&self, path: &Path) -> Result<String> {
-        if let Some(kind) = self.kind {
-            return Ok(kind.to_owned());
-        }
-        superblock::kind(path).map(ToOwned::to_owned).ok_or_else(|| {
-            Error::Failed(format!(
-                "cannot tell which file system is on {}; set the parameter fstype",
-                path.display()
-            ))
-        })
-    }
-
-    /// `fsck(8)`: below 4 nothing is wrong any more.
-    fn checked(&self, path: &Path, kind: &str, lock: Option<&Lock>, cx: &Cx<'_>) -> Result<()> {
-        let wanted = match self.check {
-            Check::Always => true,
-            Check::Never => false,
-            Check::Auto => !kind::needs_no_check(kind),
-        };
-        if !wanted {
-            return Ok(());
-        }
-        let words = [OsStr::new("-t"), OsStr::new(kind), OsStr::new("-p"), path.as_os_str()];
-        match program::run_told(cx.environment, "fsck", &words, lock, &cx.deadline) {
-            Ok(()) => Ok(()),
-            Err(failed) => match failed.code {
-                Some(code @ 1..4) => {
-                    let path = path.display();
-                    cx.log.warn(&format!("fsck mended {path} (exit code {code})"));
-                    Ok(())
-                }
-                Some(code) => {
-                    cx.log.warn(&failed.error.to_string());
-                    Err(unmended(path, code))
-                }
-                None => Err(failed.error),
-            },
-        }
-    }
-
-    fn mount(&self, ready: &Ready, point: &Path, lock: Option<&Lock>, cx: &Cx<'_>) -> Result<()> {
-        if let Some(which) = self.bind() {
-            attach::bind(self.named(), self.options, which, point)?;
-        } else if let Some(helper) = helper(&ready.kind, cx)? {
-            self.mount_by(&helper, ready, point, lock, cx)?;
-        } else {
-            load(&ready.kind, lock, cx)?;
-            let kind = kind::in_kernel(&ready.kind);
-            let wanted = Wanted { kind, source: &ready.source, options: self.options };
-            attach::attach(&wanted, point)?;
-        }
-        attach::set_propagation(point, &self.options.propagation)?;
-        self.verify(point, cx)
-    }
-
-    /// By its program. That of NFS tries for two minutes, and tells why it did not succeed at its end: so in the last seconds
-    /// it is asked to try once more only.
-    fn mount_by(
-        &self,
-        helper: &str,
-        ready: &Ready,
-        point: &Path,
-        lock: Option<&Lock>,
-        cx: &Cx<'_>,
-    ) -> Result<()> {
-        let run = |options: &OsStr, limit: &Deadline| {
-            let mut words = vec![ready.source.as_os_str(), point.as_os_str()];
-            if !options.is_empty() {
-                words.extend([OsStr::new("-o"), options]);
-            }
-            if ready.kind.contains('.') && !helper.ends_with(&ready.kind) {
-                words.extend([OsStr::new("-t"), OsStr::new(&ready.kind)]);
-            }
-            program::run_told(cx.environment, helper, &words, lock, limit)
-                .map_err(|failed| failed.error)
-        };
-        let options = self.options.for_helper();
-        if helper != "mount.nfs" {
-            return run(&options, &cx.deadline);
-        }
-        let left = cx.deadline.left();
-        let patient = cx.deadline.at_most(left.saturating_sub(LAST_TRY.min(left / 4)));
-        match run(&options, &patient) {
-            Err(_) if patient.left().is_zero() => {
-                let mut once = options;
-                once.push(if once.is_empty() { "retry=0" } else { ",retry=0" });
-                run(&once, &cx.deadline)
-            }
-            other => other,
-        }
+        let mut words = vec![OsString::from("attach")];
+        words.extend(terms.words());
+        words.push(with("--source=", &self.source.text()));
+        words.extend(self.kind.map(|kind| with("--kind=", kind.as_ref())));
+        words.extend(self.options.words().iter().map(|word| with("--option=", word)));
+        words.push(with("--check=", self.check.word().as_ref()));
+        words.extend(self.shared_device.then(|| "--shared-device".into()));
+        words.extend(["--".into(), point.into()]);
+        words
     }
 
     /// It is there, it is the right one, and it stays.
@@ -291,21 +163,6 @@ impl Filesystem<'_> {
     }
 }
 
-/// What the exit code of `fsck(8)` says, whose bits are added.
-fn unmended(path: &Path, code: i32) -> Error {
-    let why = match code {
-        code if code & 4 != 0 => "left errors on it",
-        code if code & 8 != 0 => "could not look at it",
-        code if code & 16 != 0 => "does not know its own words",
-        code if code & 32 != 0 => "was cancelled",
-        _ => "failed",
-    };
-    let path = path.display();
-    Error::Failed(format!(
-        "cannot mount {path}: fsck {why} (exit code {code}); its words are in the log; run `fsck {path}` by hand"
-    ))
-}
-
 fn vanished(point: &Path) -> Error {
     Error::Failed(format!(
         "nothing of it is mounted at {} right after it was mounted; look into the journal for a unit that unmounts it",
@@ -322,51 +179,4 @@ fn nothing_below(point: &Path, table: &Table) -> Result<()> {
         ))),
         None => Ok(()),
     }
-}
-
-/// The programs without which a type cannot be mounted.
-fn required_helper(kind: &str) -> Option<&'static str> {
-    match kind {
-        "efs" => Some("mount.efs"),
-        "aznfs" => Some("mount.aznfs"),
-        "nfs" | "nfs4" => Some("mount.nfs"),
-        "cifs" | "smbfs" => Some("mount.cifs"),
-        "glusterfs" => Some("mount.glusterfs"),
-        _ => None,
-    }
-}
-
-/// The program that mounts a type, if there is one.
-fn helper(kind: &str, cx: &Cx<'_>) -> Result<Option<String>> {
-    if let Some(name) = required_helper(kind) {
-        return program::find(cx.environment, name).map(|_| Some(name.to_owned()));
-    }
-    let family = kind.split('.').next().unwrap_or(kind);
-    let mut names = vec![format!("mount.{kind}"), format!("mount.{family}")];
-    if family == "fuse" {
-        // Where only its third version is installed.
-        names.push("mount.fuse3".to_owned());
-    }
-    let found = names.into_iter().find(|name| program::find(cx.environment, name).is_ok());
-    if found.is_none() && kind.starts_with("fuse") {
-        return Err(Error::NotInstalled(format!(
-            "the program mount.{family} is not installed, without which {kind} cannot be mounted"
-        )));
-    }
-    Ok(found)
-}
-
-/// Loads the kernel's module if it lacks the type.
-fn load(kind: &str, lock: Option<&Lock>, cx: &Cx<'_>) -> Result<()> {
-    let kind = kind::in_kernel(kind);
-    if attach::is_known(kind)? {
-        return Ok(());
-    }
-    let words = [OsStr::new("-q"), OsStr::new("--"), OsStr::new(kind)];
-    let loaded = program::run_told(cx.environment, "modprobe", &words, lock, &cx.deadline);
-    if attach::is_known(kind)? {
-        return Ok(());
-    }
-    let why = loaded.err().map_or(String::new(), |failed| format!(": {}", failed.error));
-    Err(Error::NotInstalled(format!("the kernel has no file system {kind}{why}")))
 }

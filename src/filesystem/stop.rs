@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::end::{Meant, end};
+use super::end::end;
+use super::target::Meant;
 use super::{Filesystem, Look, record};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
@@ -24,8 +25,13 @@ impl Filesystem<'_> {
     pub fn stop(&self, cx: &Cx<'_>) -> Result<()> {
         let point = self.point()?;
         let _one_at_a_time = self.lock(&point, cx)?;
+        self.end_probe(&point, cx);
+        // A start that was killed may still be mounting.
         let gate = self.gate(&point, cx)?;
         let look = self.look(cx)?;
+        if let Some(mount) = look.top() {
+            self.remove_status_file(mount, gate.as_ref(), cx);
+        }
         if let Some(meant) = self.meant(&look) {
             end(self, &meant, gate, cx)?;
             if self.is_on_device() {

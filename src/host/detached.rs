@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::pidfd;
@@ -40,6 +40,21 @@ pub fn leave_behind_with_log(
 /// There can be no new process.
 pub fn start(words: &[OsString], stdin: Stdio) -> io::Result<Worker> {
     command(words, stdin).spawn().map(Worker)
+}
+
+/// The same, for work that writes what it came to onto its stdout, and its messages in the caller's name.
+///
+/// # Errors
+/// There can be no new process.
+pub fn start_told(
+    words: &[OsString],
+    log: &Log<'_>,
+    stdin: Stdio,
+) -> io::Result<(Worker, Option<ChildStdout>)> {
+    let mut command = command(words, stdin);
+    let mut child = command.env("HA_LOGTAG", log.tag()).stdout(Stdio::piped()).spawn()?;
+    let stdout = child.stdout.take();
+    Ok((Worker(child), stdout))
 }
 
 fn command(words: &[OsString], stdin: Stdio) -> Command {
@@ -106,6 +121,8 @@ pub fn settle() {
 
 /// The same, but keeps one descriptor.
 pub fn settle_but(kept: i32) {
+    // It is called by the file that it executes else, which is `exe`.
+    let _ = nix::sys::prctl::set_name(c"ocfbox");
     // Whoever ends the process group of the action that started us does not mean us; a leader of its own group
     // already is out of it.
     let _ = nix::unistd::setsid();

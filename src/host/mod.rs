@@ -14,6 +14,7 @@ mod dump;
 pub mod exact;
 pub mod executor;
 pub mod hardware;
+pub mod helper;
 pub mod icmp;
 pub mod infiniband;
 pub mod lab;

@@ -153,7 +153,14 @@ fn ended<Word: AsRef<OsStr>>(
             let error = Error::Failed(format!("{what} failed: {status}{said}"));
             Err(Unsuccessful { code: status.code(), error })
         }
-        None => Err(deadline.missed(&what).into()),
+        None => {
+            if let (Input::Lock(lock) | Input::LockTold(Some(lock)), Ok(None)) =
+                (input, child.try_wait())
+            {
+                lock.leave();
+            }
+            Err(deadline.missed(&what).into())
+        }
     }
 }
 

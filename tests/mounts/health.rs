@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Call, Host};
+use crate::support::{Call, Host, each};
 
 fn device_of(host: &Host, image: &str) -> String {
     let line = host.sh(&format!("losetup -j {image}"));
@@ -51,6 +51,35 @@ fn errors_that_an_ext4_counts() {
     // Old errors stand in the file system, and are no fault of a new mount.
     ends_well(&host, &call);
     assert!(host.log().contains("had errors before"), "{}", host.log());
+}
+
+/// What the kernel does about an error is an option of the mount; that there was one is a fault in any case.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn errors_that_the_kernel_finds_by_itself() {
+    each(["errors=continue", "errors=remount-ro", ""], |option| {
+        let host = Host::new();
+        let call = host.on_image("ext4").param("options", format!("loop,{option}"));
+        call.run("start").code(0);
+        host.sh("mkdir mnt/bad; touch mnt/bad/file");
+        call.run("stop").code(0);
+        // The directory's inode is destroyed, which shows when somebody looks into it.
+        host.sh("debugfs -w -R 'clri /bad' ext4.img 2>/dev/null");
+        call.run("start").code(0);
+        call.run("monitor").code(0);
+        host.sh("ls mnt/bad >/dev/null 2>&1 && exit 1; true");
+        let words: &[&str] = &["not well", "errors in it", "e2fsck"];
+        call.run("monitor").code(1).because(words);
+        let device = device_of(&host, "ext4.img");
+        let options = host.sh(&format!("grep {device} /proc/self/mountinfo"));
+        assert_eq!(
+            options.contains(" ro,") || options.contains("emergency_ro"),
+            option.contains("remount"),
+            "{options}"
+        );
+        call.run("stop").code(0);
+        host.is_clean();
+    });
 }
 
 #[test]

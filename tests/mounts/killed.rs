@@ -9,6 +9,10 @@ use crate::support::{Call, Host};
 fn system_calls(host: &Host, call: &Call, action: &str) -> Vec<(String, usize)> {
     let trace = host.text("trace");
     call.run_behind(&["strace", "-o", &trace], action).code(0);
+    calls_in_trace(host)
+}
+
+fn calls_in_trace(host: &Host) -> Vec<(String, usize)> {
     let text = fs::read_to_string(host.path("trace")).unwrap();
     let mut seen: HashMap<String, usize> = HashMap::new();
     let names = text.lines().filter_map(|line| Some(line.split_once('(')?.0.to_owned()));
@@ -64,4 +68,55 @@ fn survives(host: &Host, call: &Call) {
     call.run("start").code(0);
     call.run("monitor").code(0);
     call.run("stop").code(0);
+}
+
+/// The helper that mounts, killed at each of its own calls. It is the child of whoever called it, who is in no namespace of
+/// its own and has the number 0 there.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn the_helper_of_start_at_any_instant() {
+    let host = Host::new();
+    let call = host.on_image("ext4");
+    host.sh("mkdir mnt");
+    let (trace, image) = (host.text("trace"), format!("--source={}", host.text("ext4.img")));
+    let point = host.text("mnt");
+    let words =
+        ["attach", "--starter", "0", "--limit", "9000", &image, "--kind=ext4", "--option=loop"];
+    let words: Vec<&str> =
+        words.into_iter().chain(["--check=auto", "--", point.as_str()]).collect();
+    call.run_words(&["strace", "-D", "-o", &trace], &words).code(0);
+    let calls = calls_in_trace(&host);
+    assert!(calls.iter().any(|(name, _)| name == "move_mount" || name == "mount"), "{calls:?}");
+    call.run("monitor").code(0);
+    call.run("stop").code(0);
+    for (name, count) in &calls {
+        let inject = format!("inject={name}:signal=KILL:when={count}");
+        let _ = call.run_words(&["strace", "-D", "-qq", "-o", &trace, "-e", &inject], &words);
+        call.run("stop").code(0);
+        host.is_clean();
+    }
+    call.run("start").code(0);
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn at_any_instant_of_a_monitor_that_asks_the_disk() {
+    let host = Host::new();
+    let call = host.on_image("ext4").recurring();
+    call.run("start").code(0);
+    for level in ["10", "20"] {
+        let call = call.clone().env("OCF_CHECK_LEVEL", level);
+        for at in &system_calls(&host, &call, "monitor") {
+            killed(&host, &call, "monitor", at);
+            call.run("monitor").code(0);
+        }
+        killed(&host, &call, "monitor", &("execve".to_owned(), 1));
+        call.run("stop").code(0);
+        host.is_clean();
+        call.run("start").code(0);
+    }
+    call.run("stop").code(0);
+    host.is_clean();
 }

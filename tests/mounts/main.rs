@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::unused_self, reason = "what a host does, it does in its namespaces")]
 
+mod fuse;
 mod health;
 mod holders;
+mod hung;
 mod killed;
 mod kinds;
 mod namespaces;

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
@@ -17,7 +18,11 @@ const BINARY: &str = env!("CARGO_BIN_EXE_ocfbox");
 pub struct Host {
     directory: tempfile::TempDir,
     first: Child,
+    outside: Sender<Work>,
 }
+
+/// What is done in a thread outside the namespaces.
+type Work = Box<dyn FnOnce() + Send>;
 
 impl Host {
     /// Moves this thread into namespaces of its own.
@@ -27,6 +32,13 @@ impl Host {
             nix::unistd::geteuid().is_root(),
             "this test needs root for its namespaces: run tests/run mounts as root"
         );
+        // A thread with processes in another namespace cannot make threads any more.
+        let (outside, works) = channel::<Work>();
+        std::thread::spawn(move || {
+            for work in works {
+                std::thread::spawn(work);
+            }
+        });
         unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).expect("namespaces of our own");
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private mounts");
@@ -47,7 +59,12 @@ impl Host {
             fs::create_dir_all(link.parent().expect("a directory")).expect("a directory");
             std::os::unix::fs::symlink(BINARY, link).expect("a link");
         }
-        Self { directory, first }
+        Self { directory, first, outside }
+    }
+
+    /// Does something in a thread outside the namespaces, which is not waited for.
+    pub fn outside(&self, work: Box<dyn FnOnce() + Send>) {
+        self.outside.send(work).expect("a thread");
     }
 
     /// A path in the test's own directory.
@@ -296,6 +313,16 @@ impl Call {
     #[track_caller]
     pub fn run_behind(&self, words: &[&str], action: &str) -> Outcome {
         Self::finish(self.command(words, action))
+    }
+
+    /// Runs the binary itself with other words, behind those of strace.
+    #[must_use = "an outcome that nobody looks at tests nothing"]
+    #[track_caller]
+    pub fn run_words(&self, behind: &[&str], words: &[&str]) -> Outcome {
+        let mut command = Command::new(behind[0]);
+        command.args(&behind[1..]).arg(BINARY).args(words);
+        command.env_clear().envs(self.variables.iter().cloned()).stdin(Stdio::null());
+        Self::finish(command)
     }
 
     /// Starts an action and does not wait for it.

@@ -80,6 +80,21 @@ impl Source {
         Self::Named(text.to_owned())
     }
 
+    /// The text from which [`Source::parse`] makes the same.
+    #[must_use]
+    pub fn text(&self) -> OsString {
+        match self {
+            Self::Named(name) => name.clone(),
+            Self::Tagged(tag, value) => {
+                let mut text = OsString::from(tag.name());
+                text.push("=\"");
+                text.push(value);
+                text.push("\"");
+                text
+            }
+        }
+    }
+
     /// As a reason names it.
     #[must_use]
     pub fn described(&self) -> String {
@@ -211,6 +226,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(Source::parse(text.as_ref()), expected, "{text}");
+            assert_eq!(Source::parse(&expected.text()), expected, "{text}");
         }
     }
 

@@ -74,7 +74,9 @@ impl fmt::Display for Holder {
             Use::Socket => "has a socket at",
         };
         let Process { identity, name, .. } = &self.process;
-        write!(f, "{} ({name}) {how} {}", identity.pid, self.finding.file.display())
+        // Whoever sleeps so deeply ends for no signal, and what he waits for is the cause.
+        let state = if self.process.is_uninterruptible() { ", hangs in state D" } else { "" };
+        write!(f, "{} ({name}{state}) {how} {}", identity.pid, self.finding.file.display())
     }
 }
 
@@ -169,6 +171,21 @@ pub(super) fn ancestors() -> Result<Vec<i32>> {
         }
     }
     Ok(found)
+}
+
+/// Processes that wait in the kernel for storage, as far as they show it: whoever still looks for a path holds a mount and
+/// has nothing that would show that.
+#[must_use]
+pub fn hanging() -> Vec<Process> {
+    let looked = scan::numbers(Path::new("/proc")).into_iter().map(Process::look);
+    let processes = looked.filter_map(|process| process.ok().flatten());
+    processes.filter(|process| !process.is_kernel && waits_for_storage(process)).collect()
+}
+
+/// No signal ends who waits for a disk. Who waits for a FUSE server sleeps like others, until one is sent.
+fn waits_for_storage(process: &Process) -> bool {
+    process.is_uninterruptible()
+        || process.waits_in().is_some_and(|place| place == "request_wait_answer")
 }
 
 /// What of the kernel stands on a mount, each with what ends it.

@@ -17,6 +17,7 @@ pub mod seize;
 pub mod superblock;
 pub mod table;
 mod task;
+pub mod touch;
 pub mod unmount;
 
 pub use options::Options;

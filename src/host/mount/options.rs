@@ -122,12 +122,26 @@ impl Options {
     /// # Errors
     /// A word that cannot be meant, completing "parameter options: …".
     pub fn parse(text: &OsStr) -> Result<Self, String> {
+        Self::of(split(text.as_bytes())?)
+    }
+
+    /// From the words themselves.
+    ///
+    /// # Errors
+    /// As for [`Options::parse`].
+    pub fn of(words: Vec<OsString>) -> Result<Self, String> {
         let mut options = Self::default();
-        for word in split(text.as_bytes())? {
+        for word in words {
             options.take(&word)?;
             options.words.push(word);
         }
         Ok(options)
+    }
+
+    /// The words, from which [`Options::of`] makes the same.
+    #[must_use]
+    pub fn words(&self) -> &[OsString] {
+        &self.words
     }
 
     /// Whether a word stands among them.
@@ -288,6 +302,7 @@ mod tests {
         assert!(options.has("_netdev") && !options.has("data"));
         assert_eq!(options.value("data"), Some(OsStr::new("journal")));
         assert_eq!((options.value("acl"), options.value("dat")), (None, None));
+        assert_eq!(Options::of(options.words().to_vec()), Ok(options.clone()));
         assert_eq!(options.for_helper(), "ro,rw,nosuid,noatime,sync,data=journal,shared,acl");
     }
 

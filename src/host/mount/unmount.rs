@@ -20,6 +20,8 @@ use super::{Mount, Table};
 
 use crate::error::{Doing, Error, Result};
 use crate::host::detached::{self, Worker};
+use crate::host::helper;
+use crate::host::process::Process;
 use crate::state::Lock;
 use crate::{trace_answer, trace_ask};
 
@@ -132,11 +134,13 @@ impl Attempt {
     /// The error of one that hangs.
     #[must_use]
     pub fn unanswered(&self) -> Error {
+        let pid = self.worker.pid().cast_signed();
+        let who = Process::look(pid).ok().flatten();
+        let who = who.map_or_else(|| format!("process {pid}"), |process| process.to_string());
         Error::Failed(format!(
-            "cannot {}: the kernel has not finished it for {:.1} s, process {} waits for it; the device or server does not answer",
+            "cannot {}: the kernel has not finished it for {:.1} s, {who} waits for it; the device or server does not answer",
             self.what,
-            self.begin.elapsed().as_secs_f64(),
-            self.worker.pid()
+            self.begin.elapsed().as_secs_f64()
         ))
     }
 }
@@ -161,6 +165,7 @@ fn words(doomed: Doomed<'_>, manner: Manner, at_most: Option<Duration>) -> Vec<O
 #[must_use]
 pub fn as_helper(point: &Path, id: u32, namespace_of: Option<i32>, manner: Manner) -> u8 {
     detached::settle();
+    helper::introduce("unmount", Duration::ZERO);
     let code = match checked(point, id, namespace_of, manner) {
         Ok(Answer::Done) => 0,
         Ok(Answer::Busy) => libc::EBUSY,

@@ -23,6 +23,7 @@ pub use ethernet::{AddressList, ListedAddress, NewInterfaceName, UnicastMac};
 pub use mail::{Mailbox, Mailboxes, Relay};
 pub use mount::{
     FilesystemType, ForceUnmount, Holders, MountOptions, MountPoint, MountSource, Signals,
+    StatusPrefix,
 };
 pub use mq::ObjectName;
 pub use process::{

@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
@@ -65,6 +65,37 @@ impl Value for MountPoint {
     }
 }
 
+/// Where below a mount point the status file is, and how its name begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusPrefix(OsString);
+
+impl StatusPrefix {
+    /// What the rest of the name follows.
+    #[must_use]
+    pub fn as_os_str(&self) -> &OsStr {
+        &self.0
+    }
+}
+
+impl Value for StatusPrefix {
+    const KIND: Kind = Kind::String;
+
+    fn parse(raw: &OsStr) -> Result<Self, String> {
+        // As for the shell agents, nothing means the default.
+        if raw.is_empty() {
+            return Ok(Self(".Filesystem_status/".into()));
+        }
+        let parts = || Path::new(raw).components();
+        let valid = !parts().any(|part| part == Component::ParentDir);
+        accepted(
+            raw,
+            valid.then(|| Self(raw.to_owned())),
+            "a prefix of a file",
+            "a path below the mount point, such as .Filesystem_status/",
+        )
+    }
+}
+
 /// Type of a file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesystemType(String);
@@ -115,7 +146,7 @@ impl Value for MountOptions {
 }
 
 /// What stop may do to processes that keep a mount busy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ForceUnmount {
     /// To whom.
     pub holders: Holders,
@@ -124,13 +155,14 @@ pub struct ForceUnmount {
 }
 
 /// What happens to processes that keep a mount busy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Holders {
     /// They are signalled.
     Signalled,
     /// They are named and left alone.
     Named,
     /// Nobody looks for them but to tell why stop failed.
+    #[default]
     Left,
 }
 
@@ -219,6 +251,18 @@ mod tests {
         }
         for bad in ["", "/", "///", "/.", "srv", " /srv", "/srv "] {
             assert!(parse::<MountPoint>(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_file_is_below_the_mount_point() {
+        let prefix = |raw| parse::<StatusPrefix>(raw).map(|prefix| prefix.0);
+        assert_eq!(prefix(""), Some(".Filesystem_status/".into()));
+        for good in [".x/", "x", "/a/b_", "..x/"] {
+            assert_eq!(prefix(good), Some(good.into()));
+        }
+        for bad in ["..", "../x", "a/../../b"] {
+            assert_eq!(prefix(bad), None);
         }
     }
 
