@@ -34,7 +34,8 @@ impl Filesystem<'_> {
         }
         if let Some(meant) = self.meant(&look) {
             end(self, &meant, gate, cx)?;
-            if self.is_on_device() {
+            // What others have of it is their matter where that was allowed.
+            if self.is_on_device() && !self.shared_device {
                 self.settle(&meant, &look, cx)?;
             }
             cx.log.info(&format!("unmounted {}", point.display()));
