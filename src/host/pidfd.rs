@@ -88,6 +88,36 @@ impl Handle {
 /// Most that are waited for at once: a service may have more processes than we may have descriptors.
 pub const MOST_WAITED: usize = 64;
 
+/// Stops whoever could make new processes faster than they are killed: a stopped process forks no more. `look` says who
+/// is there; comes back with all that are there in the end, or at `until`.
+///
+/// # Errors
+/// The kernel refused, or `look` failed.
+pub fn freeze(
+    mut found: Vec<Process>,
+    until: Instant,
+    mut look: impl FnMut() -> Result<Vec<Process>>,
+) -> Result<Vec<Process>> {
+    const ROUNDS: usize = 50;
+    for _ in 0..ROUNDS {
+        let running: Vec<&Process> = found.iter().filter(|process| !process.is_stopped()).collect();
+        if running.is_empty() || Instant::now() >= until {
+            break;
+        }
+        for process in &running {
+            if let Some(handle) = Handle::open(process.identity)? {
+                handle.signal(Signal::SIGSTOP)?;
+            }
+        }
+        let before: Vec<_> = found.iter().map(|process| process.identity).collect();
+        found = look()?;
+        if found.iter().all(|process| before.contains(&process.identity)) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// Sends SIGKILL to each of them; some of them, to wait for.
 ///
 /// # Errors

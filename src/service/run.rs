@@ -9,14 +9,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::Signal;
 
 use super::family::{Census, protected};
 use crate::deadline::Deadline;
 use crate::error::{Doing, Result};
 use crate::host::launch::{Launch, Output};
-use crate::host::pidfd::Handle;
-use crate::host::process::Identity;
+use crate::host::pidfd::{freeze, kill_all, wait_for_all};
+use crate::host::process::{Identity, Process};
 use crate::host::reaper::{End, bury, ended};
 use crate::trace_answer;
 
@@ -161,20 +160,23 @@ fn drain(reader: &mut std::io::PipeReader, output: &mut Vec<u8>, kept: usize) {
     }
 }
 
-/// Ends a program that takes too long, and all that it started and did not let go.
+/// Ends a program that takes too long, and all that it started and did not let go. They are stopped before they are
+/// killed: a script may start somebody between the look at it and its end.
 fn end_all(identity: Identity) -> Result<()> {
     let until = Instant::now() + Duration::from_millis(500);
     let first = HashSet::from([identity]);
-    let census = Census::take(&protected()?, until);
-    let family = census.as_ref().map(|census| census.family(&first, &[identity.pid]));
-    let family = family.unwrap_or_default();
-    // Itself in any case, and so that it starts nobody any more.
-    for identity in first.into_iter().chain(family.iter().map(|member| member.identity)) {
-        if let Some(handle) = Handle::open(identity)? {
-            handle.signal(Signal::SIGKILL)?;
-        }
-    }
+    let mut seen: Vec<Process> = Process::find(identity)?.into_iter().collect();
+    let frozen = protected().and_then(|protected| {
+        freeze(seen.clone(), until, || {
+            let family = Census::take(&protected, until)?.family(&first, &[identity.pid]);
+            seen.extend_from_slice(&family);
+            Ok(family)
+        })
+    });
+    // Whoever was stopped, also if there was no time to look at all.
+    let killed = kill_all(&seen)?;
     // Its number stays its own until then.
     bury(identity.pid);
-    census.map(drop)
+    let _ = wait_for_all(&killed, until.saturating_duration_since(Instant::now()));
+    frozen.map(drop)
 }

@@ -186,7 +186,10 @@ impl Script {
                 let alone = || Ok(service.members(cx, Some(record))?.found.len() < 2);
                 let until = match answered {
                     Some(until) => until,
-                    None if main.is_none() || alone()? => return Ok(main),
+                    // Without a probe the script's word is all there is, and it says "started" of a server that is about to end.
+                    None if !service.probes.is_empty() && (main.is_none() || alone()?) => {
+                        return Ok(main);
+                    }
                     None => Instant::now() + HANDOVER,
                 };
                 if Instant::now() >= until {

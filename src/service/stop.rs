@@ -12,7 +12,7 @@ use super::{Kind, Members, Service, adopt, health, listed, monitor, pidfile};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::cgroup::Leaf;
-use crate::host::pidfd::{Handle, MOST_WAITED, kill_all, wait_for_all};
+use crate::host::pidfd::{Handle, MOST_WAITED, freeze, kill_all, wait_for_all};
 use crate::host::process::{Identity, Process};
 
 /// How long it is waited for an end before all processes are looked at again: new ones may have come.
@@ -205,7 +205,8 @@ fn kill(round: &mut Round<'_>, record: Option<&Record>) -> Result<()> {
         if members.found.is_empty() {
             return monitor::refuse_silent(&members);
         }
-        let frozen = freeze(round, record, members.found)?;
+        let until = Instant::now() + cx.deadline.left_with_reserve();
+        let frozen = freeze(members.found, until, || Ok(round.members(record)?.found))?;
         let handles = kill_all(&frozen)?;
         let left = cx.deadline.left_with_reserve();
         if left.is_zero() {
@@ -216,33 +217,6 @@ fn kill(round: &mut Round<'_>, record: Option<&Record>) -> Result<()> {
         }
         wait(&handles, left.min(ROUND));
     }
-}
-
-/// Stops whoever could make new processes faster than they are killed: a stopped process forks no more. Comes back
-/// with all that there are then.
-fn freeze(
-    round: &mut Round<'_>,
-    record: Option<&Record>,
-    mut found: Vec<Process>,
-) -> Result<Vec<Process>> {
-    const ROUNDS: usize = 50;
-    for _ in 0..ROUNDS {
-        let running: Vec<&Process> = found.iter().filter(|process| !process.is_stopped()).collect();
-        if running.is_empty() || round.cx.deadline.left_with_reserve().is_zero() {
-            break;
-        }
-        for process in &running {
-            if let Some(handle) = Handle::open(process.identity)? {
-                handle.signal(Signal::SIGSTOP)?;
-            }
-        }
-        let before: Vec<_> = found.iter().map(|process| process.identity).collect();
-        found = round.members(record)?.found;
-        if found.iter().all(|process| before.contains(&process.identity)) {
-            break;
-        }
-    }
-    Ok(found)
 }
 
 /// The control group of the service, if there is anybody in it; unless this process or one of its ancestors is.

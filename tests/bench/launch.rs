@@ -118,8 +118,8 @@ impl Tools {
             std::thread::sleep(Duration::from_millis(50));
             ended = self.end_of_first();
         }
-        let own = i32::try_from(strace.id()).map_err(|error| format!("strace: {error}"))?;
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(own), nix::sys::signal::SIGTERM);
+        // With a file for its log it minds no other signal; what it traced goes on.
+        strace.kill().map_err(|error| format!("strace: {error}"))?;
         strace.wait().map_err(|error| format!("strace: {error}"))?;
         let ended = ended.or_else(|| self.end_of_first());
         if ended.as_deref() != Some("exited with 0 +++") {

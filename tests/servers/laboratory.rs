@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::support::{BINARY, Call, Host};
+use crate::support::{BINARY, COPY_ETC, Call, Host};
 
 /// How long a server may take to start on a busy machine.
 const START: u32 = 120;
@@ -20,10 +20,6 @@ const EMPTY: &str = r#"for place; do
     (cd "$place"; find . -type d -print0 | tar -c --no-recursion --null -T -) | tar -xp -C "$new"
     mount --move "$new" "$place"; rmdir "$new"
 done"#;
-
-/// And one with copies of the files over /etc.
-const COPY: &str = r#"new=$(mktemp -d -p "$DIR"); mount -t tmpfs -o mode=755 tmpfs "$new"; cp -a /etc/. "$new"
-    mount --move "$new" /etc; rmdir "$new""#;
 
 /// What a probe of a server that hangs gets.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -47,6 +43,22 @@ pub struct Server {
     pub probes: &'static [(&'static str, &'static str)],
     /// Its log, for a test that fails.
     pub log: &'static str,
+}
+
+/// Each of the probes fails within its deadline, in one of these phases.
+#[track_caller]
+pub fn assert_failed(probes: &[(&str, &str)], phases: &[&str], ask: impl Fn(&str) -> Output) {
+    // What a program says is its own matter.
+    for (url, _) in probes.iter().filter(|(url, _)| !url.starts_with("exec:")) {
+        let mark = if url.contains('#') { '&' } else { '#' };
+        let begin = Instant::now();
+        let outcome = ask(&format!("{url}{mark}timeout={}ms", PATIENCE.as_millis()));
+        let took = begin.elapsed();
+        let told = text(&outcome);
+        let is_told = phases.iter().any(|phase| told.contains(&format!(": failed at {phase}: ")));
+        assert!(outcome.status.code() == Some(1) && is_told, "{told}");
+        assert!(took < PATIENCE + Duration::from_secs(1), "{url}: {took:?}");
+    }
 }
 
 impl Server {
@@ -83,7 +95,7 @@ impl Server {
         let running = Running { server: self, host, call: call.clone() };
         let places = [&["/var/log", "/dev/shm"], self.empty].concat().join(" ");
         let setup = format!(
-            "ip link set lo up; mkdir /run/lock\nset -- {places}\n{EMPTY}\n{COPY}\n{CERTIFICATE}\n{}",
+            "ip link set lo up; mkdir /run/lock\nset -- {places}\n{EMPTY}\n{COPY_ETC}\n{CERTIFICATE}\n{}",
             self.setup
         );
         running.sh(&setup);
@@ -170,7 +182,7 @@ impl Running<'_> {
             }
             running.is_empty()
         });
-        self.is_failed(&["first byte", "handshake"]);
+        assert_failed(self.server.probes, &["first byte", "handshake"], |url| self.probe(url));
         self.says("monitor", &[1]);
         for (pid, _) in self.host.living() {
             self.host.sh(&format!("kill -CONT {pid} || true"));
@@ -207,7 +219,7 @@ impl Running<'_> {
     pub fn is_stopped(&self) {
         self.says("stop", &[0]);
         assert_eq!(self.living(), [], "{}", self.server.program);
-        self.is_failed(&["connect", "first byte"]);
+        assert_failed(self.server.probes, &["connect", "first byte"], |url| self.probe(url));
         self.says("monitor", &[7]);
         self.says("stop", &[0]);
     }
@@ -222,25 +234,6 @@ impl Running<'_> {
 
     fn probe(&self, url: &str) -> Output {
         Command::new(BINARY).args(["probe", &self.at(url)]).env_clear().output().unwrap()
-    }
-
-    /// Within the probe's deadline, in one of these phases.
-    #[track_caller]
-    fn is_failed(&self, phases: &[&str]) {
-        // What a program says is its own matter.
-        for (url, _) in self.server.probes.iter().filter(|(url, _)| !url.starts_with("exec:")) {
-            let mark = if url.contains('#') { '&' } else { '#' };
-            let begin = Instant::now();
-            let outcome = self.probe(&format!("{url}{mark}timeout={}ms", PATIENCE.as_millis()));
-            let took = begin.elapsed();
-            let told = text(&outcome);
-            assert_eq!(outcome.status.code(), Some(1), "{told}");
-            assert!(
-                phases.iter().any(|phase| told.contains(&format!(": failed at {phase}: "))),
-                "{told}"
-            );
-            assert!(took < PATIENCE + Duration::from_secs(1), "{url}: {took:?}");
-        }
     }
 
     /// The processes of the server.

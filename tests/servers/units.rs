@@ -3,9 +3,8 @@
 
 use std::fs;
 use std::process::Output;
-use std::time::{Duration, Instant};
 
-use crate::laboratory::{PATIENCE, text};
+use crate::laboratory::{PATIENCE, assert_failed, text};
 use crate::support::{Call, Outcome};
 use crate::systemd::Booted;
 
@@ -123,7 +122,7 @@ impl<'a> Running<'a> {
             running.is_empty()
         });
         assert_eq!(self.host.show(unit, "ActiveState"), "active");
-        self.are_failed(&["first byte", "handshake"]);
+        assert_failed(self.server.probes, &["first byte", "handshake"], |url| self.probe(url));
         let outcome = self.monitor().code(1).because(&["stopped by a signal", "kill -CONT"]);
         assert!(outcome.took < PATIENCE, "{unit}: {:?}", outcome.took);
         for pid in self.host.processes(unit) {
@@ -160,7 +159,7 @@ impl<'a> Running<'a> {
         self.says("stop", 0);
         self.host.is_clean(self.server.unit);
         assert_eq!(living(self.host), [""; 0], "{}", self.server.unit);
-        self.are_failed(&["connect", "first byte"]);
+        assert_failed(self.server.probes, &["connect", "first byte"], |url| self.probe(url));
         self.says("monitor", 7);
         self.says("stop", 0);
     }
@@ -193,22 +192,6 @@ impl<'a> Running<'a> {
 
     fn probe(&self, url: &str) -> Output {
         probe(self.host, url)
-    }
-
-    /// Within the probe's deadline, in one of these phases.
-    #[track_caller]
-    fn are_failed(&self, phases: &[&str]) {
-        // What a program says is its own matter.
-        for (url, _) in self.server.probes.iter().filter(|(url, _)| !url.starts_with("exec:")) {
-            let mark = if url.contains('#') { '&' } else { '#' };
-            let begin = Instant::now();
-            let outcome = self.probe(&format!("{url}{mark}timeout={}ms", PATIENCE.as_millis()));
-            let took = begin.elapsed();
-            let told = text(&outcome);
-            let is_told = phases.iter().any(|phase| told.contains(&format!(" at {phase}: ")));
-            assert!(outcome.status.code() == Some(1) && is_told, "{told}");
-            assert!(took < PATIENCE + Duration::from_secs(1), "{url}: {took:?}");
-        }
     }
 
     fn log(&self) -> String {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::mq;
-use crate::support::{Call, Host, set_mode, tree};
+use crate::support::{COPY_ETC, Call, Host, set_mode, tree};
 
 /// A host with the stand-in, the user mqm, and queue managers.
 struct Site(Host);
@@ -32,11 +32,10 @@ impl Site {
         let site = Self(Host::new());
         mq::install(&site.path("mq"));
         // Not mounts over the single files: they go when somebody adds a user to this machine.
-        site.sh(r#"new=$(mktemp -d); mount -t tmpfs -o mode=755 tmpfs "$new"; cp -a /etc/. "$new"
-            mount --move "$new" /etc; rmdir "$new"
-            sed -i /^mqm:/d /etc/passwd /etc/group
+        site.sh(COPY_ETC);
+        site.sh(r"sed -i /^mqm:/d /etc/passwd /etc/group
             echo mqm:x:2017:2017::/nonexistent:/usr/sbin/nologin >>/etc/passwd
-            echo mqm:x:2017: >>/etc/group"#);
+            echo mqm:x:2017: >>/etc/group");
         for name in managers {
             site.define(name);
         }

@@ -124,6 +124,20 @@ fn liars_are_caught() {
     assert_eq!(host.living(), []);
 }
 
+/// A stop that is given up starts others until its last moment.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_stop_that_does_not_come_back_leaves_none_that_it_started() {
+    let host = Host::new();
+    let endless = "stop) while :; do sleep 600 & sleep 0.001; done; if alive";
+    let busy = script(&host, "busy", &[("stop) if alive", endless)]);
+    for _ in 0..3 {
+        busy.run("start").code(0);
+        busy.clone().param("stop_timeout", "1").run("stop").code(0);
+        assert_eq!(host.living(), []);
+    }
+}
+
 #[test]
 #[ignore = "needs root: tests/run services"]
 fn a_script_that_is_gone_is_no_reason_to_leave_its_processes() {

@@ -16,6 +16,10 @@ use nix::sched::{CloneFlags, unshare};
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_ocfbox");
 
+/// Puts a file system with copies of the files over /etc.
+pub const COPY_ETC: &str = r#"new=$(mktemp -d); mount -t tmpfs -o mode=755 tmpfs "$new"; cp -a /etc/. "$new"
+    mount --move "$new" /etc; rmdir "$new""#;
+
 pub struct Host {
     directory: tempfile::TempDir,
     first: Child,

@@ -199,13 +199,20 @@ fn judge(
 ) -> Result<()> {
     let begin = std::time::Instant::now();
     let main = loop {
-        let main = Process::look(facts.main)?.filter(|process| !process.is_dead());
-        // The kernel knows of an end before systemd does.
-        let dead = match (facts.main, &main) {
-            (0, _) if is_deserted(&look, &facts) => "all its processes are dead".to_owned(),
-            (0, _) | (_, Some(_)) => break main,
-            (pid, None) => format!("its main process {pid} is dead"),
+        // Where systemd names no main process, it is one of those inside.
+        let (main, dead) = if facts.main == 0 {
+            let inside = group::processes(&[&facts.group]);
+            let runs_in_a_group = look.sub == "running" && facts.group.len() > 1;
+            let deserted = runs_in_a_group && inside.is_empty();
+            let dead = deserted.then(|| "all its processes are dead".to_owned());
+            (monitor::main_of(&inside).cloned(), dead)
+        } else {
+            let main = Process::look(facts.main)?.filter(|process| !process.is_dead());
+            let dead = main.is_none().then(|| format!("its main process {} is dead", facts.main));
+            (main, dead)
         };
+        // The kernel knows of an end before systemd does.
+        let Some(dead) = dead else { break main };
         if begin.elapsed() > NEWS || manager.left() < PAUSE {
             return Err(Error::Failed(format!(
                 "systemd calls {} {}, but {dead}",
@@ -217,13 +224,6 @@ fn judge(
         if state(&look) != State::Up {
             return Err(Error::Failed(format!("{} just {}", look.id, how_it_ended(&look, &facts))));
         }
-    };
-    let main = match main {
-        None => {
-            let inside = group::processes(&[&facts.group]);
-            monitor::main_of(&inside).cloned()
-        }
-        known => known,
     };
     if let Some(main) = &main {
         health::judge(service, main, None, cx)?;
@@ -243,12 +243,6 @@ fn judge(
         Memory::of(&look, &facts)?.save(service, cx);
     }
     Ok(())
-}
-
-/// Whether a unit without a main process, which systemd calls running, has no process at all.
-fn is_deserted(look: &Look, facts: &Facts) -> bool {
-    let runs_in_a_group = look.sub == "running" && facts.group.len() > 1;
-    runs_in_a_group && group::processes(&[&facts.group]).is_empty()
 }
 
 /// The unit when it is up or down, or as it is at the deadline.
