@@ -18,6 +18,7 @@ impl Filesystem<'_> {
             if look.record.is_some() {
                 // Its stop has not ended, and what hangs in the kernel may write to it yet.
                 drop(self.gate(&look.point, cx)?);
+                self.is_nowhere_else(cx)?;
             }
             return match look.stranger {
                 Some(stranger) if !cx.is_probe() => Err(stranger_at(&stranger)),

@@ -72,8 +72,8 @@ impl Filesystem<'_> {
                 in_all_namespaces,
             });
         }
-        // A stop that was killed half way may have left it in other namespaces. What is mounted of the device elsewhere in
-        // this one was there without us, and stays.
+        // A stop that was killed half way may have left it in other namespaces, and whoever moved it, or unmounted one of two
+        // places by hand, at another place in this one.
         let record = look.record.as_ref()?;
         let same = on_device && self.configured_device(&look.table) == Some(record.device);
         (same && in_all_namespaces).then(|| Meant {
@@ -81,10 +81,29 @@ impl Filesystem<'_> {
             device: record.device,
             root: PathBuf::from("/"),
             point: look.point.clone(),
-            everywhere: false,
+            everywhere,
             everywhere_abroad: everywhere,
             in_all_namespaces,
         })
+    }
+
+    /// Whether what start mounted is gone, and not only from its place.
+    ///
+    /// # Errors
+    /// It is not; the error says where it is.
+    pub(super) fn is_nowhere_else(&self, cx: &Cx<'_>) -> Result<()> {
+        let look = self.look_once(cx)?;
+        let meant = if look.top().is_none() { self.meant(&look) } else { None };
+        let Some(meant) = meant.filter(|meant| meant.everywhere) else { return Ok(()) };
+        match look.table.mounts().iter().find(|mount| meant.includes(mount)) {
+            Some(mount) => Err(Error::Failed(format!(
+                "{} is mounted at {}, and not at {} any more; stop it, which unmounts it there too",
+                self.source.described(),
+                mount.point.display(),
+                meant.point.display()
+            ))),
+            None => self.settle(&meant, &look, cx),
+        }
     }
 
     /// The number of the device that is configured.

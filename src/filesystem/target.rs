@@ -35,7 +35,8 @@ impl Meant {
         health::is_alive(&self.kind, self.device)
     }
 
-    fn includes(&self, mount: &Mount) -> bool {
+    /// Whether a mount in this namespace has to go.
+    pub(super) fn includes(&self, mount: &Mount) -> bool {
         let here = mount.point == self.point || mount.point == refuge(&self.point);
         self.shows(mount) && (self.everywhere || (here && mount.root == self.root))
     }

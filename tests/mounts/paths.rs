@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::support::Host;
+use crate::support::{Host, each};
 
 #[test]
 #[ignore = "needs root: tests/run mounts"]
@@ -83,4 +83,22 @@ fn what_is_mounted_below_it_goes_with_it() {
     call.run("monitor").code(0);
     call.run("stop").code(0);
     host.is_clean();
+}
+
+/// "Stopped" is said of the device, and not of the place that somebody took it away from.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn what_somebody_took_elsewhere_is_not_stopped() {
+    each(["mount --move mnt other", "mount --bind mnt other; umount mnt"], |commands| {
+        let host = Host::new();
+        let call = host.on_image("ext4");
+        call.run("start").code(0);
+        host.sh(&format!("mkdir other; {commands}"));
+        for call in [call.clone(), call.clone().recurring()] {
+            call.run("monitor").code(1).because(&["is mounted at", "/other", "/mnt any more"]);
+        }
+        call.run("stop").code(0);
+        host.is_clean();
+        call.run("monitor").code(7);
+    });
 }
