@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::end::end;
+use super::record::Record;
 use super::target::Meant;
 use super::{Filesystem, Look, record};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::mount::device::{self, Source};
 use crate::host::mount::holders::of_kernel;
-use crate::host::mount::{Device, Table, loopdev, path};
+use crate::host::mount::{Device, Mount, Table, loopdev, path};
 
 /// How long the kernel may take to forget a file system after its last mount.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -31,6 +32,7 @@ impl Filesystem<'_> {
         let look = self.look(cx)?;
         if let Some(mount) = look.top() {
             self.remove_status_file(mount, gate.as_ref(), cx);
+            self.remember(mount, &look, cx);
         }
         if let Some(meant) = self.meant(&look) {
             end(self, &meant, gate, cx)?;
@@ -41,10 +43,26 @@ impl Filesystem<'_> {
             cx.log.info(&format!("unmounted {}", point.display()));
         }
         // While a stranger is there the record may be the stranger's: another resource with the same mount point.
-        if look.stranger.is_some() && look.record.is_none() {
+        if look.top().is_none() && look.stranger.is_some() && look.record.is_none() {
             return Ok(());
         }
-        record::remove(self.agent, &point, cx)
+        // Nothing of it is left; and a record that stays is seen to be of nothing.
+        if let Err(error) = record::remove(self.agent, &point, cx) {
+            cx.log.warn(&error.to_string());
+        }
+        Ok(())
+    }
+
+    /// Of a mount that another agent made there is no record, without which a stop that is killed half way would be over for
+    /// the next one.
+    fn remember(&self, mount: &Mount, look: &Look, cx: &Cx<'_>) {
+        if look.record.is_some() {
+            return;
+        }
+        let record = Record::of(mount, None, self.asked());
+        if let Err(error) = record::write(self.agent, &look.point, &record, cx) {
+            cx.log.debug(&error.to_string());
+        }
     }
 
     /// Unmounts what this start has just mounted.

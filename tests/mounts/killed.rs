@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 
-use crate::support::{Call, Host};
+use crate::support::{Call, Host, await_that};
 
 /// The system calls of an action after its exec, each with how many of its name came before.
 fn system_calls(host: &Host, call: &Call, action: &str) -> Vec<(String, usize)> {
@@ -68,6 +68,25 @@ fn survives(host: &Host, call: &Call) {
     call.run("start").code(0);
     call.run("monitor").code(0);
     call.run("stop").code(0);
+}
+
+/// Of what somebody else mounted there is no record: a stop that is killed after it has unmounted here is not the last one.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn between_this_namespace_and_that_of_a_container() {
+    let host = Host::new();
+    let call = host.on_image("ext4").within(8);
+    host.sh("mkdir mnt; mount -o loop ext4.img mnt");
+    let container = "trap '' TERM; cd mnt; touch ../ready; while :; do sleep 0.1; done";
+    let _container =
+        host.leave(&format!("exec unshare --mount --propagation private sh -c \"{container}\""));
+    let mut stop = call.begin("stop");
+    await_that("the first unmount", || host.mounts().is_empty());
+    stop.kill().unwrap();
+    stop.wait().unwrap();
+    call.run("monitor").code(1).because(&["the kernel still has it"]);
+    call.run("stop").code(0);
+    host.is_clean();
 }
 
 /// The helper that mounts, killed at each of its own calls. It is the child of whoever called it, who is in no namespace of

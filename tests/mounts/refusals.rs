@@ -172,3 +172,24 @@ fn what_is_missing_or_wrong_everywhere() {
     clone.param("force_clones", "true").run("start").code(0);
     host.sh("umount mnt");
 }
+
+/// A stop that fails ends the node, which is no way to get rid of a small file.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_record_that_cannot_be_removed_is_no_reason_to_fail() {
+    let host = Host::new();
+    let call = host.on_image("ext4");
+    call.run("start").code(0);
+    host.sh("mount -o remount,ro /run");
+    call.run("monitor").code(0);
+    call.run("stop").code(0);
+    assert_eq!(host.mounts(), []);
+    call.run("monitor").code(7);
+    call.run("stop").code(0);
+    call.run("start").code(1).because(&["cannot write the state file"]);
+    assert_eq!(host.mounts(), []);
+    host.sh("mount -o remount,rw /run");
+    call.run("start").code(0);
+    call.run("stop").code(0);
+    host.is_clean();
+}
