@@ -7,6 +7,7 @@ mod apache;
 mod delay;
 mod dummy;
 mod ethmonitor;
+mod filesystem;
 mod ibmmq;
 mod iface_macvlan;
 mod ipaddr;
@@ -22,6 +23,7 @@ mod route;
 mod sendarp;
 mod service;
 mod stateful;
+mod symlink;
 
 use crate::agent::Entry;
 
@@ -32,6 +34,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<delay::Delay>(),
     Entry::of::<dummy::Dummy>(),
     Entry::of::<ethmonitor::EthMonitor>(),
+    Entry::of::<filesystem::Mounted>(),
     Entry::of::<ibmmq::IbmMq>(),
     Entry::of::<iface_macvlan::IfaceMacvlan>(),
     Entry::of::<ipaddr::IpAddr>(),
@@ -47,6 +50,7 @@ pub const ALL: &[Entry] = &[
     Entry::of::<sendarp::SendArp>(),
     Entry::of::<service::AnyService>(),
     Entry::of::<stateful::Stateful>(),
+    Entry::of::<symlink::Symlink>(),
 ];
 
 /// The agent of that name.

@@ -13,7 +13,8 @@
 //! [`macvlan`] (a hardware address that moves), [`source`] (the source address of routes), [`blocking`] and [`connections`]
 //! (shut ports, and connections that notice a takeover), [`reach`] (what can be reached), [`mail`] (a notice to people),
 //! [`service`] (processes that an agent starts), [`probe`] (whether a server answers), [`web`] (web servers: their configuration
-//! and their pages), [`mq`] (a queue manager of IBM MQ), [`watch`] (a process that tells of a failure when it happens).
+//! and their pages), [`mq`] (a queue manager of IBM MQ), [`filesystem`] (a mounted file system), [`watch`] (a process that
+//! tells of a failure when it happens).
 //!
 //! The kernel is the truth: what an agent reports, it looked up; what stop says is gone, it looked for. Files hold
 //! only what is needed to undo ([`state`]).
@@ -30,6 +31,7 @@ pub mod deadline;
 pub mod demo;
 pub mod environment;
 pub mod error;
+pub mod filesystem;
 pub mod hardware;
 pub mod haresources;
 pub mod host;

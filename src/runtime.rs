@@ -177,11 +177,13 @@ fn level(described: &Described, action: Action, environment: &Environment) -> u3
         .unwrap_or(0);
     // Every agent may look at the host when it validates at level 10.
     let validation: &[u32] = if action == Action::ValidateAll { &[10] } else { &[] };
+    // stop takes back what a monitor of that level left.
+    let looking = if action == Action::Stop { Action::Monitor } else { action };
     let declared = described
         .agent
         .actions
         .iter()
-        .filter(|spec| spec.action == action)
+        .filter(|spec| spec.action == looking)
         .filter_map(|spec| spec.depth);
     declared.chain(validation.iter().copied()).filter(|depth| *depth <= wanted).max().unwrap_or(0)
 }
@@ -318,6 +320,7 @@ mod tests {
             (Action::ValidateAll, Some("9"), 0),
             (Action::ValidateAll, Some("20"), 10),
             (Action::Start, Some("20"), 0),
+            (Action::Stop, Some("20"), 20),
         ];
         for (action, wanted, expected) in cases {
             for name in ["OCF_CHECK_LEVEL", "OCF_RESKEY_OCF_CHECK_LEVEL"] {

@@ -28,13 +28,15 @@ pub struct ActionSpec {
     pub depth: Option<u32>,
     /// Role of the instance it is for.
     pub role: Option<Role>,
+    /// Whether the meta-data has it.
+    pub advertised: bool,
 }
 
 impl ActionSpec {
     /// An action with its timeout in seconds.
     #[must_use]
     pub const fn new(action: Action, timeout: u32) -> Self {
-        Self { action, timeout, interval: None, depth: None, role: None }
+        Self { action, timeout, interval: None, depth: None, role: None, advertised: true }
     }
 
     /// The same, repeated every `seconds`.
@@ -48,6 +50,14 @@ impl ActionSpec {
     #[must_use]
     pub const fn depth(mut self, level: u32) -> Self {
         self.depth = Some(level);
+        self
+    }
+
+    /// The same, without a row in the meta-data: tools that make an operation of each row (`pcs`) would make one of it that
+    /// nobody asked for.
+    #[must_use]
+    pub const fn unadvertised(mut self) -> Self {
+        self.advertised = false;
         self
     }
 

@@ -233,6 +233,10 @@ fn takes_any_text(agent: &str, name: &str) -> bool {
         || ["command", "cmdline_options", "monitor_hook", "check_command"].contains(&name)
         || ["strmqm_opts", "monitor_program"].contains(&name)
         || (agent, name) == ("Dummy", "fake")
+        // What a file system takes for its device and its options, it alone knows; the names of files are any bytes.
+        || (agent == "Filesystem" && ["device", "options", "statusfile_prefix"].contains(&name))
+        // A link may lead anywhere, and a name may be any bytes.
+        || (agent == "symlink" && ["target", "backup_suffix"].contains(&name))
 }
 
 fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
@@ -246,6 +250,8 @@ fn given(call: &mut Command, required: &[&ParamSpec], except: &str) {
             "action" => "block",
             "mac" => "02:00:00:00:00:01",
             "binfile" => "/no/such/program",
+            "directory" => "/no/such/directory",
+            "link" => "/no/such/directory/link",
             _ => "192.0.2.10",
         };
         call.env(format!("OCF_RESKEY_{}", param.name), value);
@@ -479,6 +485,32 @@ fn portblock_takes_three_arguments_and_no_fewer() {
     }
     let said = String::from_utf8(called(&["tcp", "80", "start"]).stderr).unwrap();
     assert!(said.contains("portblock::protocol::portno::action"), "{said}");
+}
+
+/// `Filesystem::/dev/sdb1::/srv::ext4::noatime` in haresources.
+#[test]
+fn filesystem_takes_its_device_its_directory_and_what_else_there_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let called = |words: &[&str]| {
+        let mut call = agent(directory.path(), "Filesystem");
+        call.env_remove("OCF_RESOURCE_INSTANCE").env_remove("OCF_RA_VERSION_MAJOR");
+        let output = call.args(words).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    // The parameters arrive: a wrong one is named.
+    for (words, code, expected) in [
+        (&["/dev/none", "srv", "start"][..], 6, "parameter directory: \"srv\""),
+        (&["/dev/none", "/no/such", "a b", "start"], 6, "parameter fstype: \"a b\""),
+        (&["/dev/none", "/no/such", "ext4", "noatime,remount", "start"], 6, "parameter options"),
+        (&["/dev/none", "/no/such", "ext4", "noatime", "status"], 7, "stopped"),
+        (&["/dev/none", "/no/such", "stop"], 0, "OK"),
+        (&["/dev/none", "start"], 1, "Filesystem::device::directory[::fstype][::options]"),
+        (&["a", "b", "c", "d", "e", "start"], 1, "Filesystem::device::directory"),
+    ] {
+        let (found, said) = called(words);
+        assert!(found == code && said.contains(expected), "{words:?}: {found} {said}");
+    }
 }
 
 /// `apache::/etc/httpd/conf/httpd.conf` in haresources.

@@ -220,12 +220,19 @@ macro_rules! own {
     )* };
 }
 
+#[test]
+#[ignore = "needs root and the cluster packages: tests/run ocft"]
+fn packaged_filesystem() {
+    packaged("Filesystem", &[]);
+}
+
 own! {
     own_anything "anything"
     own_apache "apache"
     own_delay "Delay"
     own_dummy "Dummy"
     own_ethmonitor "ethmonitor"
+    own_filesystem "Filesystem"
     own_ibmmq "ibmmq"
     own_iface_macvlan "iface-macvlan"
     own_ipaddr "IPaddr"
@@ -241,4 +248,5 @@ own! {
     own_sendarp "SendArp"
     own_service "service"
     own_stateful "Stateful"
+    own_symlink "symlink"
 }

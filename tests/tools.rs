@@ -200,6 +200,7 @@ const TESTED_WITH: &[(&str, &[&str])] = &[
     ("Delay", &["startdelay=0.1", "stopdelay=0.1", "mondelay=0.1"]),
     ("Dummy", &["fake=something"]),
     ("ethmonitor", &["interface=eth0", "link_status_only=true"]),
+    ("Filesystem", &["device=/tmp/ext4.img", "directory=/tmp/mnt", "fstype=ext4", "options=loop"]),
     (
         "ibmmq",
         &["qmgr=OCFTESTER", "mquser=root", "mq_installation_path=/tmp/mq", "test_queue=PROBE"],
@@ -218,6 +219,7 @@ const TESTED_WITH: &[(&str, &[&str])] = &[
     ("SendArp", &["ip=192.0.2.10", "nic=eth0"]),
     ("service", &["command=/bin/sleep 4715", "settle=0.2"]),
     ("Stateful", &[]),
+    ("symlink", &["link=/run/ocf-tester-link", "target=/etc/hostname"]),
 ];
 
 /// In the place of a cluster, which these tests have none of, for the agents that set node attributes.
@@ -239,6 +241,8 @@ fn ocf_tester_passes() {
         for words in PREPARED_WITH {
             sandbox.run("ip", words.split(' ')).ok();
         }
+        sandbox.run("truncate", ["-s", "16M", "/tmp/ext4.img"]).ok();
+        sandbox.run("mkfs.ext4", ["-q", "-F", "/tmp/ext4.img"]).ok();
         mq::install(Path::new("/tmp/mq"));
         mq::define(Path::new("/tmp/mq"), "OCFTESTER");
         for (name, parameters) in TESTED_WITH.iter().copied() {

@@ -6,6 +6,7 @@
 
 mod agent;
 mod announce;
+mod attach;
 mod connections;
 mod deliver;
 mod demo;
@@ -13,6 +14,9 @@ mod generate;
 mod install;
 mod launch;
 mod probe;
+mod terms;
+mod touch;
+mod unmount;
 mod watch;
 
 use std::ffi::OsString;
@@ -79,6 +83,15 @@ enum Verb {
     /// Become the program that an agent starts (start runs this by itself)
     #[command(hide = true)]
     Launch,
+    /// Mount a file system and wait for the kernel (start runs this by itself)
+    #[command(hide = true)]
+    Attach(attach::Words),
+    /// Find out whether storage answers (monitor runs this by itself)
+    #[command(hide = true)]
+    Touch(touch::Words),
+    /// Unmount one mount and wait for the kernel (stop runs this by itself)
+    #[command(hide = true)]
+    Unmount(unmount::Words),
     /// Run an agent
     #[command(external_subcommand)]
     Agent(Vec<OsString>),
@@ -97,6 +110,9 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Verb::Agent(words) => agent::called_by_person(&words),
         Verb::Demo => demo::run(),
         Verb::Watch(words) => watch::run(&words).unwrap_or_else(|error| finished(Err(error))),
+        Verb::Attach(words) => ExitCode::from(attach::run(words)),
+        Verb::Touch(words) => ExitCode::from(touch::run(words)),
+        Verb::Unmount(words) => ExitCode::from(unmount::run(&words)),
         verb => finished(perform(verb)),
     }
 }
@@ -125,7 +141,13 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Launch => launch::run(),
         Verb::DemoPart(words) => demo::run_part(&words),
         Verb::Probe(words) => probe::run(&words),
-        Verb::Agent(_) | Verb::Demo | Verb::Watch(_) => Ok(()),
+        // These answer with a code of their own, in main.
+        Verb::Agent(_)
+        | Verb::Demo
+        | Verb::Attach(_)
+        | Verb::Touch(_)
+        | Verb::Unmount(_)
+        | Verb::Watch(_) => Ok(()),
     }
 }
 

@@ -5,9 +5,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::pidfd;
 use crate::log::Log;
 
 /// Starts this binary with other `words`, and does not wait for it. It has nothing of the caller's but `stdin`
@@ -64,6 +65,29 @@ pub fn run_agent(agent: &str, action: &str, variables: &[(OsString, OsString)]) 
     command.status().is_ok_and(|status| status.success())
 }
 
+/// Starts this binary with other `words` for work that this action waits for, but perhaps not to its end.
+///
+/// # Errors
+/// There can be no new process.
+pub fn start(words: &[OsString], stdin: Stdio) -> io::Result<Worker> {
+    command(words, stdin).spawn().map(Worker)
+}
+
+/// The same, for work that writes what it came to onto its stdout, and its messages in the caller's name.
+///
+/// # Errors
+/// There can be no new process.
+pub fn start_told(
+    words: &[OsString],
+    log: &Log<'_>,
+    stdin: Stdio,
+) -> io::Result<(Worker, Option<ChildStdout>)> {
+    let mut command = command(words, stdin);
+    let mut child = command.env("HA_LOGTAG", log.tag()).stdout(Stdio::piped()).spawn()?;
+    let stdout = child.stdout.take();
+    Ok((Worker(child), stdout))
+}
+
 fn command(words: &[OsString], stdin: Stdio) -> Command {
     // The inode that runs now, even if the file was replaced by an upgrade meanwhile.
     let mut command = Command::new("/proc/self/exe");
@@ -78,18 +102,43 @@ fn command(words: &[OsString], stdin: Stdio) -> Command {
 pub struct Worker(Child);
 
 impl Worker {
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Ends it, unless it hangs in the kernel: then it ends as soon as that is over.
+    pub fn kill(&mut self) {
+        // It was not waited for, so that the number is its own still.
+        let _ = self.0.kill();
+    }
+
     /// Waits for its end, but not longer than `at_most`; whether it ended. It goes on otherwise.
     pub fn ended_within(&mut self, at_most: Duration) -> bool {
-        let begin = Instant::now();
+        self.code_within(at_most).is_some()
+    }
+
+    /// The same; how it ended: its exit code, or nothing of that if it was killed.
+    pub fn code_within(&mut self, at_most: Duration) -> Option<Option<i32>> {
+        let end = Instant::now() + at_most;
+        let told = pidfd::of_child(&self.0);
         let mut pause = Duration::from_micros(500);
         loop {
-            if !matches!(self.0.try_wait(), Ok(None)) {
-                return true;
+            match self.0.try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => return Some(status.code()),
+                Err(_) => return Some(None),
             }
-            if begin.elapsed() >= at_most {
-                return false;
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
             }
-            std::thread::sleep(pause);
+            if let Some(told) = &told {
+                let _ = pidfd::wait_until(told, end);
+                continue;
+            }
+            std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(Duration::from_millis(10));
         }
     }
@@ -103,6 +152,8 @@ pub fn settle() {
 
 /// The same, but keeps one descriptor.
 pub fn settle_but(kept: i32) {
+    // It is called by the file that it executes else, which is `exe`.
+    let _ = nix::sys::prctl::set_name(c"ocfbox");
     // Whoever ends the process group of the action that started us does not mean us; a leader of its own group
     // already is out of it.
     let _ = nix::unistd::setsid();

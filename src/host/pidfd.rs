@@ -46,6 +46,21 @@ impl Handle {
         Ok(same.then_some(Self { descriptor, identity }))
     }
 
+    /// Whoever has that number now, and what it is; none if nobody has. What is seen of the number from here on is proven of that process
+    /// if a signal reaches it: until then it had the number all the time.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn of_number(pid: i32) -> Result<Option<(Self, Process)>> {
+        let Some(raw) = Pid::from_raw(pid).filter(|_| pid > 1) else { return Ok(None) };
+        let descriptor = match pidfd_open(raw, PidfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(None),
+            other => other.doing(|| format!("open process {pid}"))?,
+        };
+        let process = Process::look(pid)?.filter(|process| !process.is_kernel);
+        Ok(process.map(|process| (Self { descriptor, identity: process.identity }, process)))
+    }
+
     /// Sends a signal. A process that ended meanwhile does not mind.
     ///
     /// # Errors
@@ -129,15 +144,21 @@ pub fn kill_all(processes: &[Process]) -> Result<Vec<Handle>> {
 #[must_use]
 pub fn wait_for_all(handles: &[Handle], at_most: Duration) -> bool {
     let end = Instant::now() + at_most;
-    handles.iter().all(|handle| wait_until(handle, end))
+    handles.iter().all(|handle| wait_until(&handle.descriptor, end))
+}
+
+/// A descriptor of a child, which nobody but this process takes notice of, so that its number is its own until then. None where the
+/// kernel has no such descriptors.
+pub(super) fn of_child(child: &std::process::Child) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok()
 }
 
 /// A descriptor of a process becomes readable when it ends, also before its parent takes notice.
-fn wait_until(handle: &Handle, end: Instant) -> bool {
+pub(super) fn wait_until(process: &OwnedFd, end: Instant) -> bool {
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let milliseconds = u16::try_from(left.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
-        let mut waited = [PollFd::new(handle.descriptor.as_fd(), PollFlags::POLLIN)];
+        let mut waited = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
         match poll(&mut waited, PollTimeout::from(milliseconds)) {
             Ok(0) if left.is_zero() => return false,
             Ok(0) | Err(Errno::EINTR) => {}

@@ -76,6 +76,20 @@ pub fn run_with_stdin(
     ended(environment, name, arguments, Input::Own, deadline).map_err(|failed| failed.error)
 }
 
+/// The same for words that need not be text; what it wrote to stderr is in the error.
+///
+/// # Errors
+/// As for [`feed`].
+pub fn run_told(
+    environment: &Environment,
+    name: &str,
+    arguments: &[&OsStr],
+    lock: Option<&Lock>,
+    deadline: &Deadline,
+) -> Result<(), Unsuccessful> {
+    ended(environment, name, arguments, Input::LockTold(lock), deadline)
+}
+
 /// A program that did not do what it was started for.
 #[derive(Debug)]
 pub struct Unsuccessful {
@@ -114,16 +128,19 @@ enum Input<'a> {
     Lock(&'a Lock),
     /// What this process has.
     Own,
+    /// The same, and its stderr is ours.
+    LockTold(Option<&'a Lock>),
 }
 
-fn ended(
+fn ended<Word: AsRef<OsStr>>(
     environment: &Environment,
     name: &str,
-    arguments: &[&str],
+    arguments: &[Word],
     input: Input<'_>,
     deadline: &Deadline,
 ) -> Result<(), Unsuccessful> {
-    let what = format!("{name} {}", arguments.join(" "));
+    let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
+    let what = format!("{name} {}", words.join(" "));
     if is_hidden(environment) {
         return Err(missing(name).into());
     }
@@ -151,7 +168,14 @@ fn ended(
             let error = Error::Failed(format!("{what} failed: {status}{said}"));
             Err(Unsuccessful { code: status.code(), error })
         }
-        None => Err(deadline.missed(&what).into()),
+        None => {
+            if let (Input::Lock(lock) | Input::LockTold(Some(lock)), Ok(None)) =
+                (input, child.try_wait())
+            {
+                lock.leave();
+            }
+            Err(deadline.missed(&what).into())
+        }
     }
 }
 
@@ -161,15 +185,21 @@ fn is_hidden(environment: &Environment) -> bool {
 }
 
 /// Starts it; if it is fed, its stdin and its stderr are ours.
-fn spawn(name: &str, arguments: &[&str], input: Input<'_>) -> io::Result<Child> {
+fn spawn<Word: AsRef<OsStr>>(
+    name: &str,
+    arguments: &[Word],
+    input: Input<'_>,
+) -> io::Result<Child> {
     let (stdin, stderr) = match input {
         Input::Nothing => (Stdio::null(), Stdio::null()),
         Input::Bytes(_) => (Stdio::piped(), Stdio::piped()),
         Input::Lock(lock) => (lock.share()?.into(), Stdio::null()),
         Input::Own => (Stdio::inherit(), Stdio::piped()),
+        Input::LockTold(Some(lock)) => (lock.share()?.into(), Stdio::piped()),
+        Input::LockTold(None) => (Stdio::null(), Stdio::piped()),
     };
     Command::new(name)
-        .args(arguments.iter().map(OsStr::new))
+        .args(arguments)
         .stdin(stdin)
         .stdout(Stdio::null())
         .stderr(stderr)

@@ -152,8 +152,8 @@ pub fn metadata(described: &Described, form: Form) -> String {
 }
 
 fn document(described: &Described, form: Form) -> ResourceAgent {
-    let actions =
-        described.agent.actions.iter().filter(|row| form == Form::V1_1 || in_dtd(row.action));
+    let advertised = described.agent.actions.iter().filter(|row| row.advertised);
+    let actions = advertised.filter(|row| form == Form::V1_1 || in_dtd(row.action));
     ResourceAgent {
         name: described.agent.name,
         agent_version: env!("CARGO_PKG_VERSION"),

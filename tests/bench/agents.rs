@@ -9,6 +9,7 @@ mod cases;
 mod host;
 mod launch;
 mod measure;
+mod mounts;
 mod plot;
 mod report;
 mod statistics;

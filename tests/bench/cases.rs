@@ -163,6 +163,22 @@ pub const ALL: &[Case] = &[
         ],
         ..plain("nginx", &[])
     },
+    Case {
+        label: "Filesystem (tmpfs)",
+        apart: [
+            &[("directory", "/run/bench/mount-ours")],
+            &[("directory", "/run/bench/mount-shell")],
+        ],
+        ..plain("Filesystem", &[("device", "tmpfs"), ("fstype", "tmpfs")])
+    },
+    Case {
+        label: "Filesystem (ext4, loop)",
+        apart: [
+            &[("device", "/run/bench/ours.img"), ("directory", "/run/bench/mount-ours")],
+            &[("device", "/run/bench/shell.img"), ("directory", "/run/bench/mount-shell")],
+        ],
+        ..plain("Filesystem", &[("fstype", "ext4"), ("options", "loop"), ("run_fsck", "no")])
+    },
     plain("Dummy", &[]),
     plain("Stateful", &[]),
     plain("Delay", &[("startdelay", "0"), ("stopdelay", "0"), ("mondelay", "0")]),

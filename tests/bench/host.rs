@@ -37,6 +37,7 @@ impl Host {
             sh(&format!("cp /bin/true {DIRECTORY}/stand-ins/{program}"))?;
         }
         web_servers()?;
+        file_systems()?;
         let host = Self { directory: DIRECTORY.into() };
         host.lay_cable()?;
         Ok(host)
@@ -122,7 +123,14 @@ fn web_servers() -> Result<(), String> {
     Ok(())
 }
 
-fn sh(commands: &str) -> Result<(), String> {
+/// An image and a mount point for each side.
+fn file_systems() -> Result<(), String> {
+    sh(&format!(
+        "cd {DIRECTORY}; for side in ours shell; do mkdir mount-$side; truncate -s 16M $side.img; mkfs.ext4 -q -F $side.img; done"
+    ))
+}
+
+pub fn sh(commands: &str) -> Result<(), String> {
     let output = Command::new("sh")
         .args(["-ec", commands])
         .output()

@@ -32,6 +32,8 @@ pub struct Tools {
     launch: PathBuf,
     noop: PathBuf,
     dump: PathBuf,
+    mounts: PathBuf,
+    crowd: PathBuf,
     trace: PathBuf,
 }
 
@@ -53,6 +55,8 @@ impl Tools {
             launch: compiled("launch")?,
             noop: compiled("noop")?,
             dump: compiled("dump")?,
+            mounts: compiled("mounts")?,
+            crowd: compiled("crowd")?,
             trace: directory.join("trace"),
         })
     }
@@ -68,6 +72,20 @@ impl Tools {
     pub fn dump(&self, index: &str, family: &str) -> Command {
         let mut command = Command::new(&self.dump);
         command.args([index, family]).env_clear();
+        command
+    }
+
+    /// The program that reads the table of mounts, or unmounts what is at `point`.
+    pub fn mounts(&self, point: Option<&Path>) -> Command {
+        let mut command = Command::new(&self.mounts);
+        command.args(point).env_clear();
+        command
+    }
+
+    /// The program that is many processes.
+    pub fn crowd(&self) -> Command {
+        let mut command = Command::new(&self.crowd);
+        command.env_clear();
         command
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::cases::{self, Case, Family, Side};
 use crate::host::Host;
 use crate::launch::{Calls, Sample, Tools};
+use crate::mounts;
 
 /// How much is measured.
 pub struct Effort {
@@ -24,6 +25,8 @@ pub struct Effort {
     crowds: (usize, usize),
     /// Whether the calls of start are counted, which waits for what it leaves in the background.
     background: bool,
+    /// Of `Filesystem` where there is much.
+    mounts: mounts::Effort,
 }
 
 impl Effort {
@@ -36,6 +39,12 @@ impl Effort {
             at_once: 200,
             crowds: (10, 1),
             background: true,
+            mounts: mounts::Effort {
+                mounts: &[1, 100, 1_000],
+                processes: (10_000, 100),
+                looks: (40, 8),
+                stops: (7, 1),
+            },
         }
     }
 
@@ -48,6 +57,12 @@ impl Effort {
             at_once: 20,
             crowds: (2, 1),
             background: false,
+            mounts: mounts::Effort {
+                mounts: &[1, 20],
+                processes: (200, 10),
+                looks: (3, 1),
+                stops: (1, 1),
+            },
         }
     }
 }
@@ -84,6 +99,7 @@ pub struct Results {
     pub rows: Vec<Row>,
     pub dumps: Vec<Dump>,
     pub crowd: Crowd,
+    pub mounts: mounts::Results,
 }
 
 /// Start as it is, and as it is when it does not look for another host with the address.
@@ -111,7 +127,8 @@ pub fn all(host: &Host, tools: &Tools, effort: &Effort) -> Result<Results, Strin
         }
     }
     host.lay_cable()?;
-    Ok(Results { rows: bench.rows, dumps: bench.dumps, crowd })
+    let mounts = mounts::all(host, tools, &effort.mounts)?;
+    Ok(Results { rows: bench.rows, dumps: bench.dumps, crowd, mounts })
 }
 
 struct Bench<'a> {

@@ -7,6 +7,7 @@ use crate::cases::Family;
 use crate::host::Machine;
 use crate::launch::{Calls, Sample};
 use crate::measure::{Results, Row};
+use crate::mounts;
 use crate::statistics::{median, quantile, ratio};
 
 /// The whole page in Markdown.
@@ -20,6 +21,7 @@ pub fn page(results: &Results, machine: &Machine) -> String {
     }
     parts.push(dumps(results));
     parts.push(crowd(results));
+    parts.push(file_systems(&results.mounts));
     parts.join("\n")
 }
 
@@ -35,9 +37,7 @@ fn budgets(results: &Results) -> String {
     let mut text =
         "## Budget\n\n| IPaddr2, monitor | at most | measured | |\n|---|---|---|---|\n".to_owned();
     for line in budget::lines(results) {
-        let verdict = if line.met { "met" } else { "**missed**" };
-        let _ =
-            writeln!(text, "| {} | {} | {} | {verdict} |", line.what, line.limit, line.measured);
+        text += &verdict(&line);
     }
     text
 }
@@ -178,6 +178,44 @@ fn crowd(results: &Results) -> String {
         let _ = writeln!(text, "| {name} | {} | {} | {cpu} |", samples.len(), spread(samples));
     }
     text
+}
+
+fn file_systems(results: &mounts::Results) -> String {
+    let mut text = "## Filesystem where there is much\n\n\
+                    A tmpfs. Each process of a crowd has 20 files open; users have one more in the mount, and end when they are told to. The floor is a C \
+                    program that only reads the table of mounts, or only unmounts.\n\n\
+                    | | ocfbox, ms | shell, ms | floor, ms | CPU, ms | peak KiB |\n|---|--:|--:|--:|--:|--:|\n"
+        .to_owned();
+    let monitors = results.monitors.iter();
+    for row in monitors.chain([&results.idle, &results.idle_in_a_crowd, &results.held]) {
+        let both = |column: fn(&Sample) -> f64, digits: fn(f64) -> String| {
+            format!(
+                "{} / {}",
+                digits(median(&row.ours, column)),
+                digits(median(&row.shell, column))
+            )
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} |",
+            row.what,
+            spread(&row.ours),
+            spread(&row.shell),
+            spread(&row.floor),
+            both(|sample| sample.cpu, short),
+            both(|sample| sample.memory, |size| format!("{size:.0}")),
+        );
+    }
+    text += "\n| Filesystem | at most | measured | |\n|---|---|---|---|\n";
+    for line in mounts::lines(results) {
+        text += &verdict(&line);
+    }
+    text
+}
+
+fn verdict(line: &budget::Line) -> String {
+    let verdict = if line.met { "met" } else { "**missed**" };
+    format!("| {} | {} | {} | {verdict} |\n", line.what, line.limit, line.measured)
 }
 
 /// The number, and what is counted.

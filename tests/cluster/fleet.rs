@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::connection::Connection;
 use crate::identity::IDENTITIES;
 use crate::laboratory::disk;
+use crate::ledger::Ledger;
 use crate::machine::Machine;
 use crate::network::{CARDS, RING, SERVICE};
 use crate::watch::Watch;
-use crate::{Outcome, client, logs, says, server, web};
+use crate::{Outcome, client, logs, says, server, store, web};
 
 /// Number of the client in the service network.
 const CLIENT: u8 = 100;
@@ -101,6 +102,7 @@ impl Fleet {
             identity.install(&machine)?;
         }
         web::install(&machine)?;
+        store::install(&machine)?;
         let berth = self
             .berths
             .iter_mut()
@@ -186,6 +188,11 @@ impl Fleet {
     /// Lets the client ask the web server that moves with the address for its page.
     pub fn watch_page(&self, address: &str) -> Outcome<Watch> {
         Watch::begin(&self.client, address, web::PORT, client::PAGE)
+    }
+
+    /// Lets the client bring numbers to the store, and fetch them.
+    pub fn trade(&self, address: &str) -> Outcome<Ledger> {
+        Ledger::begin(&self.client, address)
     }
 
     /// Lets the client open a connection and hold it.

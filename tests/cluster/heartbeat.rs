@@ -4,14 +4,16 @@
 
 use std::fs;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fleet::{Fleet, node_name};
 use crate::identity::{IDENTITIES, Identity};
+use crate::image::Image;
 use crate::install::{Installation, install};
 use crate::machine::Machine;
 use crate::network::RING;
-use crate::{Outcome, says, wait, web};
+use crate::{Outcome, says, store, wait, web};
 
 /// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -31,6 +33,9 @@ pub const ADDRESSES: [&str; 3] = ["10.77.0.50", "10.77.0.51", "fd00:77::52"];
 /// The address of the web server.
 pub const WEBSITE: &str = "10.77.0.71";
 
+/// The address of the store.
+pub const WAREHOUSE: &str = "10.77.0.72";
+
 /// The group's resources, in the words of haresources.
 const OURS: [&str; 3] =
     ["IPaddr2::10.77.0.50/24/eth0", "IPaddr::10.77.0.51/24/eth0", "IPv6addr::fd00:77::52/64/eth0"];
@@ -45,6 +50,9 @@ pub enum Duty {
     Group,
     /// An address and a web server, which stay where they are until they have to go.
     Website,
+    /// An address, the shared disk and the web server that keeps its data there; they stay where they are until they have
+    /// to go.
+    Store,
     /// The identities of two servers, each of which goes home as soon as it can.
     Mutual,
 }
@@ -55,20 +63,28 @@ pub struct Heartbeat {
     pub fleet: Fleet,
     installation: Installation,
     duty: Duty,
+    /// The shared disk.
+    pub image: Arc<Image>,
 }
 
 impl Heartbeat {
     /// Boots two nodes and waits until they have the resources, each those that belong to it.
     pub fn boot(installation: Installation, duty: Duty, client: Rc<Machine>) -> Outcome<Self> {
-        let mut cluster = Self { fleet: Fleet::boot(2, client)?, installation, duty };
+        let image = Arc::new(Image::make(false)?);
+        let mut cluster = Self { fleet: Fleet::boot(2, client)?, installation, duty, image };
         for number in cluster.fleet.numbers() {
             cluster.prepare(number)?;
         }
-        for number in cluster.fleet.numbers() {
-            cluster.launch(number)?;
-        }
-        cluster.await_home()?;
+        cluster.start_all()?;
         Ok(cluster)
+    }
+
+    /// Starts the cluster's software on all nodes; returns when the resources are where they belong.
+    pub fn start_all(&mut self) -> Outcome<()> {
+        for number in self.fleet.numbers() {
+            self.launch(number)?;
+        }
+        self.await_home()
     }
 
     /// The resources of the group as haresources has them.
@@ -84,6 +100,18 @@ impl Heartbeat {
             Duty::Group => format!("node1 {}\n", self.resources().join(" ")),
             Duty::Website => {
                 format!("node1 IPaddr2::{WEBSITE}/24/eth0 apache::{}\n", web::CONFIGURATION)
+            }
+            Duty::Store => {
+                let service = match self.installation {
+                    Installation::Alone => format!("service::{}", store::SCRIPT),
+                    Installation::Shell | Installation::Beside | Installation::InPlace => {
+                        store::SCRIPT.to_owned()
+                    }
+                };
+                let (image, place) = (self.image.on_node(), store::PLACE);
+                format!(
+                    "node1 IPaddr2::{WAREHOUSE}/24/eth0 Filesystem::{image}::{place}::ext4::loop {service}\n"
+                )
             }
             Duty::Mutual => IDENTITIES.iter().map(line).collect(),
         }
@@ -139,6 +167,16 @@ impl Heartbeat {
         self.fleet.node(number)?.run(&[HEARTBEAT, "-k"]).map(drop)
     }
 
+    /// Stops it on one node after the other; the last one waits for no word from any other.
+    pub fn stop_all(&self, numbers: &[u8]) -> Outcome<()> {
+        let first = numbers.first().ok_or("a cluster has nodes")?;
+        self.await_calm(*first)?;
+        for number in numbers {
+            self.fleet.node(*number)?.run(&[HEARTBEAT, "-k"])?;
+        }
+        Ok(())
+    }
+
     /// Waits until every running node sees every other as active.
     fn await_members(&self) -> Outcome<()> {
         wait::until("every running node is active for every other", PATIENCE, || {
@@ -157,7 +195,7 @@ impl Heartbeat {
     /// Waits until the resources are where they belong.
     pub fn await_home(&self) -> Outcome<()> {
         match self.duty {
-            Duty::Group | Duty::Website => self.await_settled(1),
+            Duty::Group | Duty::Website | Duty::Store => self.await_settled(1),
             Duty::Mutual => {
                 self.await_members()?;
                 for identity in &IDENTITIES {
@@ -173,6 +211,7 @@ impl Heartbeat {
         self.await_members()?;
         let addresses = match self.duty {
             Duty::Website => &[WEBSITE][..],
+            Duty::Store => &[WAREHOUSE],
             Duty::Group | Duty::Mutual => &ADDRESSES,
         };
         for address in addresses {
@@ -248,7 +287,7 @@ fn line(identity: &Identity) -> String {
 /// `udpport` must stand before the lines that use it.
 fn configuration(duty: Duty) -> String {
     let failback = match duty {
-        Duty::Group | Duty::Website => "off",
+        Duty::Group | Duty::Website | Duty::Store => "off",
         Duty::Mutual => "on",
     };
     let (nic, first, second) = (RING.nic, RING.address(1), RING.address(2));

@@ -57,7 +57,7 @@ impl Identity {
 }
 
 /// As they are written by hand: `status` says "running" or "stopped", and ends with 0 or 3.
-fn script(name: &str, words: &str) -> String {
+pub fn script(name: &str, words: &str) -> String {
     format!(
         r#"#!/bin/sh
 ### BEGIN INIT INFO

@@ -15,10 +15,13 @@ mod connection;
 mod fleet;
 mod heartbeat;
 mod identity;
+mod image;
 mod install;
 mod laboratory;
+mod ledger;
 mod logs;
 mod machine;
+mod mounted;
 mod namespaces;
 mod network;
 mod options;
@@ -31,6 +34,7 @@ mod scenarios;
 mod series;
 mod server;
 mod stage;
+mod store;
 mod wait;
 mod watch;
 mod web;
@@ -58,6 +62,8 @@ fn main() -> ExitCode {
         machine::INIT => machine::init(rest),
         server::ROLE => server::serve(word(0), word(1)).map(|()| ExitCode::SUCCESS),
         server::HOLDING => server::hold(word(0)).map(|()| ExitCode::SUCCESS),
+        store::ROLE => store::serve().map(|()| ExitCode::SUCCESS),
+        store::CUSTOMER => store::trade(word(0)).map(|()| ExitCode::SUCCESS),
         web::SQUATTER => web::squat().map(|()| ExitCode::SUCCESS),
         connection::ROLE => connection::keep(word(0)).map(|()| ExitCode::SUCCESS),
         client::ROLE => client::ask(word(0), word(1)).map(|()| ExitCode::SUCCESS),

@@ -161,10 +161,23 @@ impl Pacemaker {
     /// The lines of the cluster's state that tell of a failed action of this resource.
     pub fn failures(&self, resource: &str) -> Outcome<Vec<String>> {
         let key = format!("op_key=\"{resource}_");
+        let failures = self.all_failures()?.into_iter();
+        Ok(failures.filter(|line| line.contains(&key)).collect())
+    }
+
+    /// The lines that tell of a failed action of whatever resource.
+    pub fn all_failures(&self) -> Outcome<Vec<String>> {
         let status = self.status()?;
-        let failures =
-            status.lines().filter(|line| line.contains("<failure ") && line.contains(&key));
-        Ok(failures.map(str::to_owned).collect())
+        let failures = status.lines().filter(|line| line.contains("<failure "));
+        Ok(failures.map(|line| line.trim().to_owned()).collect())
+    }
+
+    /// Shows that nothing has failed, and that no node has to be fenced.
+    pub fn expect_well(&self) -> Outcome<()> {
+        let failures = self.all_failures()?;
+        let is_clean = !self.status()?.contains("unclean=\"true\"");
+        let is_well = failures.is_empty() && is_clean;
+        is_well.then_some(()).ok_or_else(|| format!("failed, clean nodes {is_clean}: {failures:?}"))
     }
 
     /// How many failures of the resource on a node the cluster has counted.

@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 use crate::{Outcome, web};
 
 /// A program or file, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 22] = [
+const NEEDED: [(&str, &str); 27] = [
     ("corosync", "corosync"),
     ("corosync-cmapctl", "corosync"),
     ("pacemakerd", "pacemaker"),
@@ -24,6 +24,11 @@ const NEEDED: [(&str, &str); 22] = [
     ("/usr/share/heartbeat/ResourceManager", "heartbeat"),
     ("/usr/lib/ocf/resource.d/heartbeat/IPaddr2", "resource-agents"),
     (web::PROGRAM, "apache2"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("e2fsck", "e2fsprogs"),
+    ("dumpe2fs", "e2fsprogs"),
+    ("xfs_io", "xfsprogs"),
+    ("fuser", "psmisc"),
     ("curl", "curl"),
     ("pkill", "procps"),
     ("cl_status", "heartbeat"),

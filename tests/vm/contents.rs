@@ -12,18 +12,43 @@ use super::kernel::{Kernel, at};
 const MODULES: [&str; 9] =
     ["veth", "bridge", "bonding", "8021q", "dummy", "macvlan", "ipvlan", "vrf", "ne2k_pci"];
 
-/// Programs of this machine that are the oracle in the guest.
-const PROGRAMS: [&str; 3] = ["ip", "bridge", "tcpdump"];
+/// A server and a client of NFS. They are loaded by the cases that want them, which spares the others the time.
+const NFS: [&str; 3] = ["nfsd", "nfsv4", "nfsv3"];
+
+/// Programs of this machine: the oracle in the guest, and what a server and a client of NFS consist of besides the kernel.
+const PROGRAMS: [&str; 9] = [
+    "ip",
+    "bridge",
+    "tcpdump",
+    "mount.nfs",
+    "rpc.nfsd",
+    "rpc.mountd",
+    "nfsdcld",
+    "exportfs",
+    "rpcbind",
+];
+
+/// What the C library and libtirpc want to know. tcpdump and rpcbind change to their users.
+const FILES: [(&str, &str); 5] = [
+    ("etc/passwd", "root:x:0:0:root:/:/bin/sh\n_rpc:x:100:100:rpcbind:/run/rpcbind:/bin/false\n"),
+    ("etc/group", "root:x:0:\n_rpc:x:100:\n"),
+    ("etc/protocols", "tcp 6 TCP\nudp 17 UDP\n"),
+    ("etc/services", "sunrpc 111/tcp portmapper\nsunrpc 111/udp portmapper\nnfs 2049/tcp\n"),
+    (
+        "etc/netconfig",
+        "udp tpi_clts v inet udp - -\ntcp tpi_cots_ord v inet tcp - -\nlocal tpi_cots_ord - loopback - - -\n",
+    ),
+];
 
 /// All that the guest has.
 pub fn contents(kernel: &Kernel) -> Result<Vec<u8>, String> {
     let mut archive = Archive::default();
-    for directory in ["proc", "sys", "dev", "run", "tmp", "bin", "etc", "var/log"] {
+    for directory in ["proc", "sys", "dev", "run", "tmp", "bin", "var/log", "var/lib/nfs"] {
         archive.directory(directory);
     }
-    // tcpdump changes to its user.
-    archive.file("etc/passwd", b"root:x:0:0:root:/:/bin/sh\n");
-    archive.file("etc/group", b"root:x:0:\n");
+    for (path, content) in FILES {
+        archive.file(path, content.as_bytes());
+    }
     archive.file("bin/busybox", &read(&program("busybox")?)?);
     archive.link("bin/sh", "busybox");
     let mut libraries = BTreeSet::new();
@@ -35,18 +60,23 @@ pub fn contents(kernel: &Kernel) -> Result<Vec<u8>, String> {
     for library in libraries {
         archive.file(&library, &read(Path::new(&library))?);
     }
-    let mut order = String::new();
-    for (name, content) in kernel.modules(&MODULES)? {
-        archive.file(&format!("modules/{name}.ko"), &content);
-        order.extend([&name, "\n"]);
+    for (list, wanted) in [("boot", &MODULES[..]), ("nfs", &NFS)] {
+        let mut order = String::new();
+        for (name, content) in kernel.modules(wanted)? {
+            archive.file(&format!("modules/{name}.ko"), &content);
+            order.extend([&name, "\n"]);
+        }
+        archive.file(&format!("modules/{list}"), order.as_bytes());
     }
-    archive.file("modules/order", order.as_bytes());
     archive.file("agents/ocfbox", &binary()?);
     for agent in ocfbox::agents::ALL {
         archive.link(&format!("agents/{}", agent.described.agent.name), "ocfbox");
     }
-    archive.file("init", include_bytes!("init.sh"));
-    archive.file("lib.sh", include_bytes!("lib.sh"));
+    for name in ["init", "lib.sh", "nfs.sh"] {
+        let file = Path::new(name).with_extension("sh");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm").join(file);
+        archive.file(name, &read(&script)?);
+    }
     for path in super::scripts() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         archive.file(&format!("cases/{name}"), &read(&path)?);

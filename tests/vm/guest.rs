@@ -16,8 +16,8 @@ use super::kernel::Kernel;
 /// What a machine that emulates each instruction needs until it is up, on a host that has other work.
 const BOOT: Duration = Duration::from_secs(90);
 
-/// No case needs a quarter of it.
-const CASE: Duration = Duration::from_mins(1);
+/// No case needs a half of it, not even those that wait for what does not answer.
+const CASE: Duration = Duration::from_mins(2);
 
 /// Guests without a case. There are as many as libtest runs tests at once.
 static IDLE: Mutex<Vec<Guest>> = Mutex::new(Vec::new());

@@ -13,7 +13,7 @@ while read -r module; do
     dummy) insmod /modules/dummy.ko numdummies=0 ;;
     *) insmod "/modules/$module.ko" ;;
   esac || echo "no module $module"
-done </modules/order
+done </modules/boot
 stty -F /dev/ttyS1 raw -echo 115200
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
 # By which a case gets at the machine's card.

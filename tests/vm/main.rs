@@ -1,4 +1,4 @@
-//! What the agents do on devices that not every machine's kernel has - bond, VLAN, dummy, VRF, ipvlan -: in a virtual
+//! What the agents do with what not every machine's kernel has - bond, VLAN, dummy, VRF, ipvlan, NFS -: in a virtual
 //! machine with Debian's kernel.
 //!
 //! A test is a script in `cases/`, run by the guest's shell with what `lib.sh` gives it.
@@ -71,6 +71,17 @@ cases! {
     macaddr_of_a_vlan
     macaddr_of_every_kind_of_bond
     macaddr_with_two_owners
+    nfs_agent_killed_in_stop
+    nfs_bind_and_submount
+    nfs_holders
+    nfs_idle_and_its_server_lost
+    nfs_lives
+    nfs_of_version_3
+    nfs_refused
+    nfs_soft_and_its_server_lost
+    nfs_spared_holder
+    nfs_watched_and_its_server_lost
+    nfs_written_to_and_its_server_lost
     port_of_a_bond_or_bridge
     same_address_in_two_vrfs
     vrf_needs_nic

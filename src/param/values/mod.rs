@@ -5,6 +5,7 @@
 mod cluster;
 mod ethernet;
 pub(crate) mod mail;
+mod mount;
 mod mq;
 mod network;
 mod ports;
@@ -20,6 +21,10 @@ use super::{Kind, Value, quoted};
 pub use cluster::{AttributeName, DeviceName, Interval};
 pub use ethernet::{AddressList, ListedAddress, NewInterfaceName, UnicastMac};
 pub use mail::{Mailbox, Mailboxes, Relay};
+pub use mount::{
+    FilesystemType, ForceUnmount, Holders, MountOptions, MountPoint, MountSource, Signals,
+    StatusPrefix,
+};
 pub use mq::ObjectName;
 pub use process::{
     AccountName, Directory, Limits, Program, Script, SignalName, Umask, UnitName, Variables, Words,
@@ -169,6 +174,32 @@ impl Value for AbsolutePath {
     }
 }
 
+/// What is appended to a file's name to make another one beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suffix(OsString);
+
+impl Suffix {
+    /// That path with it.
+    #[must_use]
+    pub fn after(&self, path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(&self.0);
+        name.into()
+    }
+}
+
+impl Value for Suffix {
+    const KIND: Kind = Kind::String;
+
+    fn parse(raw: &OsStr) -> Result<Self, String> {
+        let bytes = raw.as_encoded_bytes();
+        // A slash would lead into another directory; the kernel takes no longer name.
+        let valid = !bytes.contains(&b'/') && (1..=250).contains(&bytes.len());
+        let accepts = "up to 250 characters without a slash, such as .orig";
+        accepted(raw, valid.then(|| Self(raw.to_owned())), "the end of a name", accepts)
+    }
+}
+
 /// Any text at all, kept as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(OsString);
@@ -289,6 +320,15 @@ mod tests {
     }
 
     #[test]
+    fn a_suffix_stays_in_the_directory() {
+        let suffix: Suffix = parse(".orig").unwrap();
+        assert_eq!(suffix.after(Path::new("/etc/my file")), Path::new("/etc/my file.orig"));
+        for raw in ["", "/x", "a/../b", &"x".repeat(251)] {
+            assert_eq!(parse::<Suffix>(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
     fn an_ipv6_address_may_carry_its_prefix() {
         let parsed = parse::<Ipv6WithPrefix>("2001:DB8:0:0::0010/64").unwrap();
         assert_eq!(
@@ -332,6 +372,13 @@ mod tests {
             judge::<Port>(raw);
             judge::<AbsolutePath>(raw);
             judge::<Text>(raw);
+            judge::<Suffix>(raw);
+            judge::<MountSource>(raw);
+            judge::<MountPoint>(raw);
+            judge::<FilesystemType>(raw);
+            judge::<ForceUnmount>(raw);
+            judge::<Signals>(raw);
+            judge::<MountOptions>(raw);
             judge::<Mailbox>(raw);
             judge::<Mailboxes>(raw);
             judge::<Relay>(raw);

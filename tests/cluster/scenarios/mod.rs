@@ -11,6 +11,7 @@ mod promotion;
 mod reachability;
 mod resource;
 mod services;
+mod storage;
 mod watching;
 
 use std::{env, fmt};
@@ -131,6 +132,14 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "pacemaker::web_planned_move", agents: BOTH, run: services::planned_move },
     Scenario { name: "pacemaker::web_node_crash", agents: BOTH, run: services::node_crash },
     Scenario {
+        name: "pacemaker::storage_planned_moves",
+        agents: BOTH,
+        run: storage::planned_moves,
+    },
+    Scenario { name: "pacemaker::storage_node_crash", agents: BOTH, run: storage::node_crash },
+    Scenario { name: "pacemaker::storage_busy", agents: BOTH, run: storage::busy },
+    Scenario { name: "pacemaker::storage_second_mount", agents: OURS, run: storage::second_mount },
+    Scenario {
         name: "pacemaker::planned_move_in_place",
         agents: OURS,
         run: moves::planned_move_in_place,
@@ -145,5 +154,6 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "haresources::give_back", agents: SHELL_FIRST, run: haresources::give_back },
     Scenario { name: "haresources::node_crash", agents: BOTH, run: haresources::node_crash },
     Scenario { name: "haresources::website", agents: OURS, run: haresources::website },
+    Scenario { name: "haresources::storage", agents: BOTH, run: storage::heartbeat },
     Scenario { name: "haresources::mutual_takeover", agents: OURS, run: mutual::heartbeat },
 ];

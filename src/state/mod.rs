@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+mod lock;
+
 use std::fmt::Display;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,12 +16,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use crate::deadline::Deadline;
 use crate::error::{Doing, Result};
+
+pub use lock::{Lock, TryLock};
 
 /// Largest state file that is read, in bytes. Ours have a line or two.
 const LARGEST: u64 = 64 * 1024;
@@ -61,9 +65,9 @@ impl StateDirectory {
     #[must_use]
     pub fn try_lock(&self, name: &str) -> TryLock {
         let Ok(file) = self.lock_file(name) else { return TryLock::Impossible };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(held) => TryLock::Taken(Lock { held }),
-            Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => TryLock::Held,
+        match Lock::at_once(file) {
+            Ok(lock) => TryLock::Taken(lock),
+            Err((_, rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR)) => TryLock::Held,
             Err(_) => TryLock::Impossible,
         }
     }
@@ -95,57 +99,26 @@ impl StateDirectory {
             return Ok(None);
         };
         loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Some(Lock { held: lock })),
-                Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => {
+            match Lock::at_once(file) {
+                Ok(lock) => return Ok(Some(lock)),
+                Err((back, rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR)) => {
+                    file = back;
                     let left = deadline.to_wait_for(&format!(
                         "another action on the same resource (lock {})",
                         path.display()
                     ))?;
                     std::thread::sleep(left.min(Duration::from_millis(5)));
-                    file = unlocked;
                 }
                 Err(_) => return Ok(None),
             }
         }
     }
-}
 
-/// What came of an attempt to take a lock.
-#[derive(Debug)]
-pub enum TryLock {
-    /// It is ours.
-    Taken(Lock),
-    /// Somebody else has it.
-    Held,
-    /// There is no lock at all: the directory cannot be written.
-    Impossible,
-}
-
-/// A held lock; released when dropped, and by the kernel when the process ends.
-#[derive(Debug)]
-pub struct Lock {
-    held: Flock<File>,
-}
-
-impl Lock {
-    /// A share in it for a program that is started: if its starter is killed, the lock lasts until the program ends too.
-    ///
-    /// # Errors
-    /// There are no more descriptors.
-    pub fn share(&self) -> io::Result<File> {
-        self.held.try_clone()
-    }
-
-    /// Gives it to a program that is started, which has it for as long as it runs, whatever becomes of this process.
-    ///
-    /// # Errors
-    /// There are no more descriptors.
-    pub fn give(self) -> io::Result<File> {
-        let share = self.share()?;
-        // To unlock here would be to unlock there: it is one open file. What closes it is the end of both.
-        std::mem::forget(self);
-        Ok(share)
+    /// What the last process with a share in the lock `name` wrote into it (see [`Lock::of_stdin`]). It says nothing of
+    /// whether somebody has the lock.
+    #[must_use]
+    pub fn note_in_lock(&self, name: &str) -> Option<String> {
+        StateFile { path: self.lock_path(name) }.read().ok()?.filter(|note| !note.is_empty())
     }
 }
 

@@ -1,0 +1,104 @@
+//! Mount points with names that a shell would trip over.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::support::{Host, each};
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn any_name_is_a_name() {
+    let host = Host::new();
+    let names: [&[u8]; 7] =
+        [b"a b", b"m[1]", b"m.x", b"tab\there", b"line\nbreak", b"\xff\xfe", b"back\\040slash"];
+    for name in names {
+        let path = host.path(OsStr::from_bytes(name));
+        let call = host.call("tmpfs", &path, "tmpfs");
+        call.run("start").code(0);
+        let points: Vec<_> = host.mounts().into_iter().map(|(point, ..)| point).collect();
+        assert_eq!(points, [path.as_os_str()]);
+        call.run("monitor").code(0);
+        call.run("stop").code(0);
+        host.is_clean();
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_neighbour_with_a_similar_name_is_a_stranger() {
+    let host = Host::new();
+    // As regular expressions or beginnings of names these would be one.
+    for (ours, other) in [("m.x", "mux"), ("m", "mn"), ("m[1]", "m1")] {
+        host.sh(&format!("mkdir '{other}'; mount -t tmpfs t '{other}'"));
+        let call = host.call("tmpfs", host.path(ours), "tmpfs");
+        call.run("monitor").code(7);
+        call.run("stop").code(0);
+        call.run("start").code(0);
+        call.run("stop").code(0);
+        assert_eq!(host.mounts().len(), 1, "the neighbour stays");
+        host.sh(&format!("umount '{other}'"));
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_mount_point_behind_symbolic_links_is_the_one_they_lead_to() {
+    let host = Host::new();
+    host.sh("mkdir -p real/dir; ln -s real link; ln -s ../link/dir real/again");
+    let call = host.call("tmpfs", host.path("real/again/"), "tmpfs");
+    call.run("start").code(0);
+    assert_eq!(host.mounts()[0].0, host.path("real/dir"));
+    for name in ["link/dir", "real/dir", "real/../link//dir/."] {
+        host.call("tmpfs", host.path(name), "tmpfs").run("monitor").code(0);
+    }
+    host.call("tmpfs", host.path("link/dir"), "tmpfs").run("stop").code(0);
+    host.is_clean();
+}
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn what_is_mounted_over_it_is_seen() {
+    let host = Host::new();
+    let call = host.on_image("ext4").recurring();
+    call.run("start").code(0);
+    host.sh("mount -t tmpfs over mnt");
+    call.run("monitor").code(1).because(&["over is mounted over it"]);
+    call.run("stop").code(1).because(&["over is mounted over it"]);
+    assert_eq!(host.mounts().len(), 2, "nothing was unmounted");
+    host.sh("umount mnt");
+    call.run("monitor").code(0);
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn what_is_mounted_below_it_goes_with_it() {
+    let host = Host::new();
+    let call = host.on_image("ext4");
+    call.run("start").code(0);
+    host.sh("mkdir mnt/a other; mount -t tmpfs t mnt/a; mkdir mnt/a/b; mount -t tmpfs t mnt/a/b");
+    // The same file system at another place keeps its device as much.
+    host.sh("mount --bind mnt other");
+    call.run("monitor").code(0);
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
+/// "Stopped" is said of the device, and not of the place that somebody took it away from.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn what_somebody_took_elsewhere_is_not_stopped() {
+    each(["mount --move mnt other", "mount --bind mnt other; umount mnt"], |commands| {
+        let host = Host::new();
+        let call = host.on_image("ext4");
+        call.run("start").code(0);
+        host.sh(&format!("mkdir other; {commands}"));
+        for call in [call.clone(), call.clone().recurring()] {
+            call.run("monitor").code(1).because(&["is mounted at", "/other", "/mnt any more"]);
+        }
+        call.run("stop").code(0);
+        host.is_clean();
+        call.run("monitor").code(7);
+    });
+}
