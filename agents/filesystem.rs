@@ -12,6 +12,7 @@ use crate::param::values::{
 };
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
+use crate::watch::Signs;
 
 crate::choice! {
     /// `run_fsck`.
@@ -171,6 +172,16 @@ impl Agent for Mounted {
             fixed: &[],
         }),
     };
+
+    const WATCHED: bool = true;
+
+    fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        self.filesystem().signs(cx)
+    }
+
+    fn key(&self, _: &Cx<'_>) -> String {
+        format!("mount-{}", self.0.directory.as_path().display())
+    }
 
     fn check(&self, cx: &Cx<'_>) -> Result<()> {
         self.filesystem().refuse_clones(cx)

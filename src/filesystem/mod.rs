@@ -30,9 +30,10 @@ use crate::error::{Error, Result};
 use crate::host::helper::Keeper;
 use crate::host::mount::device::{self, Source};
 use crate::host::mount::options::Bind;
-use crate::host::mount::{Device, Mount, Options, Table, health, loopdev, path};
+use crate::host::mount::{Device, Mount, Options, Table, health, loopdev, news, path};
 use crate::param::values::ForceUnmount;
 use crate::state::Lock;
+use crate::watch::{MountSigns, Signs};
 use record::Record;
 
 /// Whether a file system is checked before it is mounted.
@@ -185,6 +186,16 @@ impl Filesystem<'_> {
             return Err(Error::Configured { name: "directory", why });
         }
         Ok(point)
+    }
+
+    /// What announces that it may not be there or not be well any more.
+    ///
+    /// # Errors
+    /// There is no table of mounts.
+    pub fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        let look = self.look(cx)?;
+        let counters = look.top().map_or_else(Vec::new, news::counters);
+        Ok(Signs { mount: Some(MountSigns { point: look.point, counters }), ..Signs::default() })
     }
 
     /// Looks at the table; and again, before it is said that nothing is there.

@@ -18,6 +18,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::mount::news::MountNews;
 use super::pidfd::Handle;
 use super::process::Identity;
 use super::rtnews::RouteNews;
@@ -53,6 +54,7 @@ pub struct Wake {
     signals: SignalFd,
     task: Option<Inotify>,
     network: Option<RouteNews>,
+    mount: Option<MountNews>,
     processes: Vec<Handle>,
     group: Option<Group>,
 }
@@ -69,6 +71,7 @@ enum Source {
     Signals,
     Task,
     Network,
+    Mount(usize),
     Process(usize),
     Group,
 }
@@ -86,7 +89,14 @@ impl Wake {
         ending.thread_block().doing(|| "block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&ending, flags).doing(|| "wait for signals")?;
-        Ok(Self { signals, task: None, network: None, processes: Vec::new(), group: None })
+        Ok(Self {
+            signals,
+            task: None,
+            network: None,
+            mount: None,
+            processes: Vec::new(),
+            group: None,
+        })
     }
 
     /// Also for the file at `path` to be removed or replaced.
@@ -110,6 +120,11 @@ impl Wake {
     /// Also for news of the network.
     pub fn on_network(&mut self, news: RouteNews) {
         self.network = Some(news);
+    }
+
+    /// Also for news of a mount.
+    pub fn on_mount(&mut self, news: MountNews) {
+        self.mount = Some(news);
     }
 
     /// Also for these processes to end, in the place of those that were given before. Those that have ended are left out:
@@ -181,6 +196,8 @@ impl Wake {
         sources.extend(group.map(|one| (Source::Group, one.events.as_fd(), PollFlags::POLLPRI)));
         let network = self.network.as_ref();
         sources.extend(network.map(|one| (Source::Network, one.as_fd(), PollFlags::POLLIN)));
+        let mounts = self.mount.iter().flat_map(MountNews::sources).enumerate();
+        sources.extend(mounts.map(|(at, fd)| (Source::Mount(at), fd, PollFlags::POLLPRI)));
         let mut polled: Vec<PollFd<'_>> =
             sources.iter().map(|(_, fd, flags)| PollFd::new(*fd, *flags)).collect();
         loop {
@@ -220,6 +237,9 @@ impl Wake {
                     self.group = None;
                 }
                 Some(Woken::News(words.unwrap_or("its control group is gone").to_owned()))
+            }
+            Source::Mount(at) => {
+                self.mount.as_mut().and_then(|news| news.take(at)).map(Woken::News)
             }
             Source::Network => self.network.as_mut().and_then(RouteNews::take).map(Woken::News),
         })

@@ -23,8 +23,8 @@ impl Service {
             return Ok(Signs {
                 processes: main.into_iter().collect(),
                 group,
-                network: None,
                 silent: silent || blind,
+                ..Signs::default()
             });
         }
         let Some(record) = self.record(cx)? else {
@@ -35,6 +35,7 @@ impl Service {
             None => record.parts,
         };
         let blind = processes.is_empty() && record.group.is_none();
-        Ok(Signs { processes, group: record.group, network: None, silent: silent || blind })
+        let silent = silent || blind;
+        Ok(Signs { processes, group: record.group, silent, ..Signs::default() })
     }
 }

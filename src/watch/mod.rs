@@ -37,6 +37,8 @@ pub struct Signs {
     pub group: Option<PathBuf>,
     /// What happens to addresses, links and routes.
     pub network: Option<NetworkSigns>,
+    /// What happens to a mount.
+    pub mount: Option<MountSigns>,
     /// What no event tells, and only a look now and then does: a server that does not answer.
     pub silent: bool,
 }
@@ -50,6 +52,15 @@ pub struct NetworkSigns {
     pub routes: bool,
     /// The network namespace, if it is not the caller's.
     pub namespace: Option<NamespaceName>,
+}
+
+/// News of a mount that matter to a resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MountSigns {
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// Counters of errors that notify.
+    pub counters: Vec<PathBuf>,
 }
 
 /// After a start that succeeded: leaves a watcher behind, if one is wanted. Without it the resource works as well, so that

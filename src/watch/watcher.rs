@@ -8,11 +8,12 @@ use super::judge::{Memory, Step, Verdict};
 use super::keeper::Keeper;
 use super::manager::{self, Manager};
 use super::restart::Restarts;
-use super::{NetworkSigns, Settings, Signs};
+use super::{MountSigns, NetworkSigns, Settings, Signs};
 use crate::action::Action;
 use crate::agent::{Cx, Entry, Outcome, Status};
 use crate::environment::Environment;
 use crate::error::{Doing, OcfCode, Result};
+use crate::host::mount::news::MountNews;
 use crate::host::rtnews::RouteNews;
 use crate::host::schedule::Starvation;
 use crate::host::wake::{Wake, Woken};
@@ -81,6 +82,10 @@ impl<'a> Watcher<'a> {
         let signs = (self.entry.signs)(&self.context())?;
         if let Some(network) = &signs.network {
             wake.on_network(listen(network)?);
+        }
+        if let Some(MountSigns { point, counters }) = &signs.mount {
+            let listen = || format!("listen to news of the mount at {}", point.display());
+            wake.on_mount(MountNews::of(point.clone(), counters).doing(listen)?);
         }
         privilege::keep_for_watching(
             signs.network.as_ref().is_some_and(|network| network.namespace.is_some()),

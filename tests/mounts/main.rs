@@ -19,3 +19,4 @@ mod support;
 mod symlink;
 mod units;
 mod users;
+mod watching;

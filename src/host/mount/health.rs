@@ -108,7 +108,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// The directory of a mounted file system of one device below /sys/fs; it goes with the last mount.
-fn sysfs(mount: &Mount) -> Option<PathBuf> {
+pub(super) fn sysfs(mount: &Mount) -> Option<PathBuf> {
     sysfs_of(mount.kind.to_str()?, mount.device)
 }
 

@@ -10,6 +10,7 @@ pub mod health;
 pub mod holders;
 mod ioctl;
 pub mod loopdev;
+pub mod news;
 pub mod options;
 pub mod path;
 mod scan;
