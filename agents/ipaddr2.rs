@@ -383,7 +383,7 @@ impl Agent for IpAddr2 {
     const WATCHED: bool = true;
 
     fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
-        Ok(self.wanted(cx)?.signs())
+        self.wanted(cx)?.signs(cx)
     }
 
     fn key(&self, cx: &Cx<'_>) -> String {

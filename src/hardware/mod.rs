@@ -52,7 +52,7 @@ impl Wanted {
     #[must_use]
     pub fn signs(&self) -> Signs {
         let addresses = self.addresses.iter().map(|address| address.ip).collect();
-        let network = NetworkSigns { addresses, routes: false, namespace: None };
+        let network = NetworkSigns { addresses, ..NetworkSigns::default() };
         Signs { network: Some(network), ..Signs::default() }
     }
 

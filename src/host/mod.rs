@@ -8,6 +8,7 @@ pub mod arp;
 pub mod attribute;
 mod bpf;
 pub mod cgroup;
+pub mod claims;
 pub mod clock;
 pub mod detached;
 pub mod disk;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
 use std::time::Duration;
@@ -59,6 +60,19 @@ impl PacketSocket {
         Ok(socket)
     }
 
+    /// A socket that receives the ARP that others send in the name of `ip` on the interface with that number.
+    ///
+    /// # Errors
+    /// `CAP_NET_RAW` is missing, or there is no such interface.
+    pub fn hear_claims(index: u32, ip: Ipv4Addr) -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
+        attach_filter(descriptor.as_fd(), &mut in_the_name_of(ip))?;
+        let arp = u16::try_from(libc::ETH_P_ARP).map_err(io::Error::other)?;
+        bind(descriptor.as_raw_fd(), &link_address(index, arp)?)?;
+        Ok(Self { descriptor })
+    }
+
     /// Ends the promiscuous mode of a socket that watched; it can still send.
     ///
     /// # Errors
@@ -110,6 +124,12 @@ impl PacketSocket {
     }
 }
 
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
 impl From<PacketSocket> for Stdio {
     fn from(socket: PacketSocket) -> Self {
         socket.descriptor.into()
@@ -131,6 +151,19 @@ fn from_source_or_arp(source: [u8; 6]) -> [Instruction; 10] {
         compare(0, 3, head),
         load(Size::Half, 10),
         compare(0, 1, tail),
+        accept(),
+        refuse(),
+    ]
+}
+
+/// One that lets pass what others send whose sender is `ip`, given that it is ARP over Ethernet.
+fn in_the_name_of(ip: Ipv4Addr) -> [Instruction; 6] {
+    let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
+    [
+        load(Size::Byte, kind),
+        compare(3, 0, u32::from(libc::PACKET_OUTGOING)),
+        load(Size::Word, 28),
+        compare(0, 1, ip.to_bits()),
         accept(),
         refuse(),
     ]

@@ -18,6 +18,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::claims::Claims;
 use super::mount::news::MountNews;
 use super::pidfd::Handle;
 use super::process::Identity;
@@ -54,6 +55,7 @@ pub struct Wake {
     signals: SignalFd,
     task: Option<Inotify>,
     network: Option<RouteNews>,
+    claims: Option<Claims>,
     mount: Option<MountNews>,
     processes: Vec<Handle>,
     group: Option<Group>,
@@ -71,6 +73,7 @@ enum Source {
     Signals,
     Task,
     Network,
+    Claims,
     Mount(usize),
     Process(usize),
     Group,
@@ -93,6 +96,7 @@ impl Wake {
             signals,
             task: None,
             network: None,
+            claims: None,
             mount: None,
             processes: Vec::new(),
             group: None,
@@ -120,6 +124,11 @@ impl Wake {
     /// Also for news of the network.
     pub fn on_network(&mut self, news: RouteNews) {
         self.network = Some(news);
+    }
+
+    /// Also for who claims an address.
+    pub fn on_claims(&mut self, claims: Claims) {
+        self.claims = Some(claims);
     }
 
     /// Also for news of a mount.
@@ -196,6 +205,8 @@ impl Wake {
         sources.extend(group.map(|one| (Source::Group, one.events.as_fd(), PollFlags::POLLPRI)));
         let network = self.network.as_ref();
         sources.extend(network.map(|one| (Source::Network, one.as_fd(), PollFlags::POLLIN)));
+        let claims = self.claims.as_ref();
+        sources.extend(claims.map(|one| (Source::Claims, one.as_fd(), PollFlags::POLLIN)));
         let mounts = self.mount.iter().flat_map(MountNews::sources).enumerate();
         sources.extend(mounts.map(|(at, fd)| (Source::Mount(at), fd, PollFlags::POLLPRI)));
         let mut polled: Vec<PollFd<'_>> =
@@ -241,6 +252,7 @@ impl Wake {
             Source::Mount(at) => {
                 self.mount.as_mut().and_then(|news| news.take(at)).map(Woken::News)
             }
+            Source::Claims => self.claims.as_ref().and_then(Claims::take).map(Woken::News),
             Source::Network => self.network.as_mut().and_then(RouteNews::take).map(Woken::News),
         })
     }

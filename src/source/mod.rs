@@ -70,7 +70,8 @@ impl Wanted {
     /// What announces that connections may have another source: routes, rules excepted, and the address itself.
     #[must_use]
     pub fn signs(&self) -> Signs {
-        let network = NetworkSigns { addresses: vec![self.ip], routes: true, namespace: None };
+        let network =
+            NetworkSigns { addresses: vec![self.ip], routes: true, ..NetworkSigns::default() };
         Signs { network: Some(network), ..Signs::default() }
     }
 

@@ -221,14 +221,18 @@ impl Wanted {
     }
 
     /// What announces that the address may not work any more.
-    #[must_use]
-    pub fn signs(&self) -> Signs {
+    ///
+    /// # Errors
+    /// The namespace does not exist, or the kernel did not tell.
+    pub fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        let places = self.required_network(cx)?.places_of(self.ip, None)?;
         let network = NetworkSigns {
             addresses: vec![self.ip],
+            claims: neighbours::claims(self, places.first(), cx),
             routes: false,
             namespace: self.namespace.clone(),
         };
-        Signs { network: Some(network), ..Signs::default() }
+        Ok(Signs { network: Some(network), ..Signs::default() })
     }
 
     /// What tells the address from all others, whatever the resource is called. An action that entered the namespace has

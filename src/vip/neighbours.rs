@@ -7,12 +7,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::Wanted;
 use crate::agent::Cx;
 use crate::error::{Doing, Error, Result};
+use crate::host::address::Address;
 use crate::host::announce::{self, Announcement, Subject, ethernet};
 use crate::host::arp::{self, Mac, PATIENCE};
 use crate::host::link::Link;
 use crate::host::net::Net;
 use crate::host::packet::PacketSocket;
 use crate::state::StateFile;
+use crate::watch::ClaimSigns;
 
 /// Whether the address can be announced on the interface at all.
 ///
@@ -102,6 +104,12 @@ fn owner(ip: Ipv4Addr, socket: &PacketSocket, net: &Net, link: &Link) -> Result<
 fn record(wanted: &Wanted, cx: &Cx<'_>) -> Option<StateFile> {
     let heard = wanted.conflict_check && wanted.ip.is_ipv4();
     heard.then(|| cx.state.file(&rival(wanted)))
+}
+
+/// By which claims of others to the address there are to be heard, as long as it is there.
+pub(super) fn claims(wanted: &Wanted, place: Option<&Address>, cx: &Cx<'_>) -> Option<ClaimSigns> {
+    let (IpAddr::V4(ip), Some(record)) = (wanted.ip, record(wanted, cx)) else { return None };
+    Some(ClaimSigns { ip, index: place?.index, record: record.path().to_owned() })
 }
 
 /// Forgets what was heard in an earlier life of the address.

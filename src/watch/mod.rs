@@ -13,7 +13,7 @@ mod restart;
 mod settings;
 pub mod watcher;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 pub use settings::{Interval, Settings};
@@ -48,10 +48,23 @@ pub struct Signs {
 pub struct NetworkSigns {
     /// Addresses that come and go.
     pub addresses: Vec<IpAddr>,
+    /// Somebody else's claims to one of them.
+    pub claims: Option<ClaimSigns>,
     /// Whether routes matter.
     pub routes: bool,
     /// The network namespace, if it is not the caller's.
     pub namespace: Option<NamespaceName>,
+}
+
+/// Where somebody else may claim an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimSigns {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// The number of the interface that has it.
+    pub index: u32,
+    /// Where monitor looks whether it was claimed.
+    pub record: PathBuf,
 }
 
 /// News of a mount that matter to a resource.

@@ -8,11 +8,12 @@ use super::judge::{Memory, Step, Verdict};
 use super::keeper::Keeper;
 use super::manager::{self, Manager};
 use super::restart::Restarts;
-use super::{MountSigns, NetworkSigns, Settings, Signs};
+use super::{ClaimSigns, MountSigns, NetworkSigns, Settings, Signs};
 use crate::action::Action;
 use crate::agent::{Cx, Entry, Outcome, Status};
 use crate::environment::Environment;
 use crate::error::{Doing, OcfCode, Result};
+use crate::host::claims::Claims;
 use crate::host::mount::news::MountNews;
 use crate::host::rtnews::RouteNews;
 use crate::host::schedule::Starvation;
@@ -20,6 +21,7 @@ use crate::host::wake::{Wake, Woken};
 use crate::host::{detached, namespace, privilege};
 use crate::log::Log;
 use crate::runtime;
+use crate::state::StateFile;
 
 /// Before the second look: long enough for what is only between two states, far below what anybody notices.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
@@ -82,6 +84,11 @@ impl<'a> Watcher<'a> {
         let signs = (self.entry.signs)(&self.context())?;
         if let Some(network) = &signs.network {
             wake.on_network(listen(network)?);
+            match network.claims.as_ref().map(hear).transpose() {
+                Ok(claims) => claims.into_iter().for_each(|claims| wake.on_claims(claims)),
+                // Not every interface has ARP.
+                Err(error) => self.log.debug(&error.to_string()),
+            }
         }
         if let Some(MountSigns { point, counters }) = &signs.mount {
             let listen = || format!("listen to news of the mount at {}", point.display());
@@ -242,4 +249,9 @@ fn listen(signs: &NetworkSigns) -> Result<RouteNews> {
         return Err(namespace::missing(name.as_str()));
     }
     RouteNews::of(signs.addresses.clone(), signs.routes).doing(|| "listen to the network's news")
+}
+
+fn hear(signs: &ClaimSigns) -> Result<Claims> {
+    Claims::of(signs.ip, signs.index, StateFile::at(&signs.record))
+        .doing(|| format!("listen to who claims {}", signs.ip))
 }

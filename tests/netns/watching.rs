@@ -154,6 +154,26 @@ fn what_is_no_address_is_told_too() {
     }
 }
 
+/// Long after start, when nobody announces any more.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn another_host_that_claims_the_address_is_told_at_once() {
+    let mut watched = Watched::stopped();
+    watched.call = watched.call.clone().param("arp_count", "1");
+    watched.call.run("start").code(0);
+    watched.settled();
+    // Whoever only asks, claims nothing; and the claims of others are about other addresses.
+    let far = "ip netns exec far arping -q -c 1 -I eth0";
+    watched.host.sh(&format!(
+        "! {far} -D -w 1 192.0.2.10; ip -n far addr add 192.0.2.77/24 dev eth0; {far} -A 192.0.2.77"
+    ));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(watched.told(), Vec::<String>::new(), "{}", watched.host.log());
+    watched.host.sh("ip -n far addr add 192.0.2.10/24 dev eth0");
+    watched.is_told_of(&format!("{far} -A 192.0.2.10"));
+    assert!(watched.host.log().contains("another host has 192.0.2.10 too"));
+}
+
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn a_link_without_a_carrier_is_told_at_once() {
