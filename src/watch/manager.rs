@@ -4,11 +4,16 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use super::WATCHER;
 use crate::deadline::Deadline;
 use crate::environment::Environment;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::host::pidfd::Handle;
+use crate::host::process::Process;
 use crate::host::program;
+use crate::host::systemd::{Systemd, Trouble};
 
 /// The variable in which an action that Heartbeat calls says so to the watcher that it leaves.
 pub const CALLER: &str = "OCFBOX_CALLER";
@@ -31,8 +36,11 @@ pub enum Manager {
     },
     /// Heartbeat with haresources, which has no monitors and no policy: restarts, then standby.
     Haresources,
-    /// A systemd unit, also one of drbd-reactor: the watcher's end is the unit's.
-    Unit,
+    /// A systemd unit, also one of drbd-reactor, which ends with failure and so does what is written in it.
+    Unit {
+        /// The number of its start.
+        invocation: String,
+    },
     /// A person.
     Nobody,
 }
@@ -50,8 +58,8 @@ impl Manager {
             return Self::Haresources;
         }
         // systemd.exec(5): set for all processes of a unit.
-        if environment.get("INVOCATION_ID").is_some() {
-            return Self::Unit;
+        if let Some(invocation) = environment.text("INVOCATION_ID") {
+            return Self::Unit { invocation: invocation.to_owned() };
         }
         Self::Nobody
     }
@@ -62,7 +70,7 @@ impl Manager {
         match self {
             Self::Pacemaker { .. } => "Pacemaker",
             Self::Haresources => "Heartbeat",
-            Self::Unit => "systemd",
+            Self::Unit { .. } => "systemd",
             Self::Nobody => "nobody but this log",
         }
     }
@@ -123,6 +131,29 @@ fn name_in_history(environment: &Environment, instance: &str) -> String {
     }
 }
 
+/// Ends the systemd unit that called the action which left the watcher behind, so that it has failed: by SIGKILL for its main
+/// process, since a wrapper that is asked to end does so with success. `Restart=` and `OnFailure=` decide, and
+/// `ExecStopPost=` stops the resource.
+///
+/// # Errors
+/// systemd does not answer, or the unit has no main process that could fail.
+pub fn fail_unit(invocation: &str) -> Result<()> {
+    let deadline = Deadline::after(LONGEST_REPORT);
+    let failed = |trouble: Trouble| trouble.error("end the unit of the resource");
+    let systemd = Systemd::connect(deadline.left()).map_err(failed)?;
+    let ask = || systemd.invoked(invocation, deadline.left()).map_err(failed);
+    let (unit, main) = ask()?;
+    let process = Process::look(main)?.filter(|_| main > 0);
+    let handle = process.map_or(Ok(None), |process| Handle::open(process.identity))?;
+    // The number may have been another one's by the time that the process was looked at.
+    if let Some(handle) = handle.filter(|_| ask().is_ok_and(|now| now == (unit.clone(), main))) {
+        return handle.signal(Signal::SIGKILL);
+    }
+    Err(Error::Failed(format!(
+        "unit {unit} has no main process that could fail; let `ocfbox watch` be its ExecStart"
+    )))
+}
+
 /// Has Heartbeat give everything that this node has to the other one.
 ///
 /// # Errors
@@ -164,7 +195,7 @@ mod tests {
             node: node.map(str::to_owned),
         };
         assert_eq!(manager(&[]), Manager::Nobody);
-        assert_eq!(manager(&[unit]), Manager::Unit);
+        assert_eq!(manager(&[unit]), Manager::Unit { invocation: "0123".to_owned() });
         assert_eq!(manager(&[(CALLER, HARESOURCES), unit]), Manager::Haresources);
         assert_eq!(manager(&[pacemaker, unit]), known(None));
         assert_eq!(manager(&[pacemaker, node]), known(Some("node1")));

@@ -184,9 +184,10 @@ impl<'a> Watcher<'a> {
                 }
                 acted.map(drop)
             }
+            Manager::Unit { invocation } => manager::fail_unit(invocation),
             Manager::Nobody if self.behind => Ok(()),
             // Whoever reads exit codes: systemd, or who called.
-            Manager::Unit | Manager::Nobody => return Some(OcfCode::Failed),
+            Manager::Nobody => return Some(OcfCode::Failed),
         };
         if let Err(error) = told {
             self.log.warn(&format!("cannot tell {} of it: {error}", self.manager.name()));

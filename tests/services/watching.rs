@@ -5,6 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::{Call, Host, set_mode};
+use crate::systemd::Booted;
 
 /// On a machine that does much else; a monitor every ten seconds takes five on average.
 pub const SOON: Duration = Duration::from_secs(3);
@@ -166,4 +167,55 @@ fn under_haresources_it_is_restarted_and_then_given_away() {
     call("stop");
     assert_eq!(host.living(), [], "{}", host.log());
     assert_eq!(told(&host).len(), 1);
+}
+
+/// Starts and stops an agent as a unit of systemd, as drbd-reactor does: its process is the unit's main one, and looks twice a minute.
+const WRAPPER: &str = r#"#!/bin/sh
+case $1 in
+start) $AGENT start || exit 1; systemd-notify --ready; while $AGENT monitor; do sleep 30; done; exit 1 ;;
+stop) [ "$EXIT_CODE$EXIT_STATUS" = exited0 ] || $AGENT stop ;;
+esac
+"#;
+
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_unit_ends_with_failure_and_systemd_starts_it_again() {
+    let mut host = Booted::new();
+    host.write("/opt/wrapper", WRAPPER, 0o755);
+    let ways = [
+        "Type=notify\nNotifyAccess=all\nEnvironment=OCF_RESKEY_watch=yes\n\
+         ExecStart=/opt/wrapper start\nExecStopPost=/opt/wrapper stop",
+        "ExecStartPre=/opt/ocfbox/IPaddr2 start\nExecStopPost=/opt/ocfbox/IPaddr2 stop\n\
+         ExecStart=/opt/ocfbox/ocfbox watch IPaddr2 ip=192.0.2.10 nic=d0 cidr_netmask=24",
+    ];
+    host.sh("ln -s service /opt/ocfbox/IPaddr2; ln -s service /opt/ocfbox/ocfbox
+        ip link add d0 type veth peer name d1; ip link set d0 up; ip link set d1 up");
+    for (number, lines) in ways.iter().enumerate() {
+        let unit = format!("address{number}");
+        host.unit(
+            &unit,
+            &format!(
+                "Restart=always\nEnvironment=OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE={unit} \
+                 AGENT=/opt/ocfbox/IPaddr2 OCF_RESKEY_ip=192.0.2.10 OCF_RESKEY_nic=d0 \
+                 OCF_RESKEY_cidr_netmask=24 OCF_RESKEY_conflict_check=no\n{lines}"
+            ),
+        );
+        let is_there = |host: &Booted| host.sh("ip -br addr show d0").contains("192.0.2.10/24");
+        host.sh(&format!("systemctl start {unit}"));
+        host.await_that("the address", |host| is_there(host));
+        host.await_that("a watcher", |host| {
+            host.sh(&format!("systemd-cgls -u {unit} --no-pager || true")).contains("ocfbox watch")
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        let begin = Instant::now();
+        host.sh("ip addr del 192.0.2.10/24 dev d0");
+        host.await_that("systemd's restart", |host| is_there(host));
+        let took = begin.elapsed();
+        assert!(took < SOON, "back after {took:?}");
+        assert_eq!(host.show(&unit, "NRestarts"), "1", "{}", host.log());
+        host.sh(&format!("systemctl stop {unit}"));
+        assert!(!is_there(&host));
+        let left = host.sh("pgrep -af '^ocfbox watch' || true");
+        assert_eq!(left, "", "a watcher is left");
+    }
 }

@@ -160,6 +160,12 @@ impl Properties {
     }
 }
 
+/// The bytes of such a number.
+pub(super) fn bytes(hexadecimal: &str) -> Vec<u8> {
+    let pairs = (0..hexadecimal.len() / 2).map(|at| hexadecimal.get(2 * at..2 * at + 2));
+    pairs.map_while(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
+}
+
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -191,6 +191,21 @@ impl Systemd {
         })
     }
 
+    /// Which unit was started under that number, and its main process; 0 for none.
+    ///
+    /// # Errors
+    /// No answer, or no such unit.
+    pub fn invoked(&self, invocation: &str, within: Duration) -> Result<(String, i32), Trouble> {
+        let bytes = answer::bytes(invocation);
+        self.wait(within, &format!("look for invocation {invocation}"), async {
+            let answer = self.call("GetUnitByInvocationID", &(bytes,)).await?;
+            let path: zbus::OwnedObjectPath = answer.body().deserialize()?;
+            let id: String = self.property(path.as_str(), UNIT, "Id").await?.try_into()?;
+            let main = self.property(path.as_str(), &interface(&id), "MainPID").await?;
+            Ok((id, u32::try_from(main)?.cast_signed()))
+        })
+    }
+
     /// Hears from now on of jobs of this unit that end. Before one is asked for: it may end before the answer is read.
     ///
     /// # Errors
