@@ -128,7 +128,11 @@ impl<'a> Ladder<'a> {
         let half = self.budget / 2;
         let early = half.saturating_sub(self.begin.elapsed());
         let patience = if early.is_zero() { (self.left() / 2).max(SHORTEST) } else { early };
-        let doomed = Doomed { mount: &target.mount, namespace_of: target.namespace_of };
+        let doomed = Doomed {
+            mount: &target.mount,
+            namespace_of: target.namespace_of,
+            apart: target.apart.as_deref(),
+        };
         self.attempts.make(doomed, manner, remote.then_some(patience))
     }
 

@@ -57,40 +57,58 @@ impl Meant {
         let table = Arc::new(Table::own()?);
         let mut targets: Vec<Target> = Vec::new();
         for mount in table.mounts().iter().filter(|mount| self.includes(mount)) {
-            let on_it = table.below(mount);
-            let over =
-                on_it.iter().find(|over| over.point == mount.point && over.device != mount.device);
-            if let Some(over) = over {
-                return Err(Error::Failed(format!(
-                    "cannot unmount {}: {} is mounted over it; unmount that first",
-                    mount.point.display(),
-                    over.source.display()
-                )));
-            }
-            for mount in on_it.into_iter().chain([mount]) {
-                let known = targets.iter().any(|target| target.mount.id == mount.id);
-                if !known {
-                    let (mount, table) = (mount.clone(), table.clone());
-                    targets.push(Target { mount, table, namespace_of: None });
-                }
-            }
+            self.add(mount, &table, None, &mut targets)?;
         }
         // A mount that is left behind alone, after it is gone here, is seen in the next round. To look through the namespaces of
         // all processes takes as long as to look for holders, so the kernel is asked first.
         let elsewhere = self.in_all_namespaces && self.is_alive() != Some(false);
         if targets.is_empty() && elsewhere {
-            targets = self.foreign(deadline);
+            for copy in elsewhere::copies(|mount| self.includes_abroad(mount), deadline) {
+                let table = Arc::new(copy.table);
+                if let Some(mount) = table.with_id(copy.id) {
+                    self.add(mount, &table, Some(copy.pid), &mut targets)?;
+                }
+            }
         }
         Ok(targets)
     }
 
-    fn foreign(&self, deadline: &Deadline) -> Vec<Target> {
-        let copies = elsewhere::copies(|mount| self.includes_abroad(mount), deadline);
-        let target = |copy: elsewhere::Copy| {
-            let mount = copy.mount()?.clone();
-            Some(Target { mount, table: copy.table.into(), namespace_of: Some(copy.pid) })
+    /// Adds a mount with all that is mounted on it.
+    fn add(
+        &self,
+        mount: &Mount,
+        table: &Arc<Table>,
+        namespace_of: Option<i32>,
+        targets: &mut Vec<Target>,
+    ) -> Result<()> {
+        // What a bind mount shows has it too, if both share; and that is somebody else's.
+        let shares = |one: &Mount| {
+            let parent = table.with_id(one.parent);
+            !self.in_all_namespaces && parent.is_some_and(|parent| parent.shared.is_some())
         };
-        copies.into_iter().filter_map(target).collect()
+        let target = |one: &Mount| Target {
+            mount: one.clone(),
+            table: table.clone(),
+            namespace_of,
+            apart: (one.id != mount.id && shares(one)).then(|| mount.point.clone()),
+        };
+        if let Some(over) = table.hidden_by(mount).filter(|over| !self.shows(over)) {
+            return Err(Error::Failed(format!(
+                "cannot unmount {}: {} is mounted over it at {}; unmount that first",
+                target(mount).place(),
+                over.source.display(),
+                over.point.display()
+            )));
+        }
+        for one in table.below(mount).into_iter().chain([mount]) {
+            let is_it = |known: &Target| {
+                known.mount.id == one.id && known.namespace_of == namespace_of
+            };
+            if !targets.iter().any(is_it) {
+                targets.push(target(one));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -110,6 +128,8 @@ pub(super) struct Target {
     pub table: Arc<Table>,
     /// A process in whose namespace it is, unless that is ours.
     pub namespace_of: Option<i32>,
+    /// The mount that is cut off from those with which it shares, before this one on it is unmounted.
+    pub apart: Option<PathBuf>,
 }
 
 impl Target {

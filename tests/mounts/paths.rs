@@ -71,6 +71,27 @@ fn what_is_mounted_over_it_is_seen() {
     host.is_clean();
 }
 
+/// Nobody can unmount what no path leads to; stop says so at once, and touches nobody.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn what_is_mounted_over_a_directory_above_is_seen() {
+    let host = Host::new();
+    host.sh("mkdir -p above/mnt");
+    let call = host.call("tmpfs", host.path("above/mnt"), "tmpfs").recurring();
+    call.run("start").code(0);
+    let mut user = host.leave("cd above/mnt; touch ../../ready; exec sleep 60");
+    host.sh("mount -t tmpfs over above");
+    call.run("monitor").code(1).because(&["is hidden", "over is mounted over it", "/above;"]);
+    let stopped = call.run("stop").code(1);
+    assert!(stopped.took.as_secs() < 5, "{:?}", stopped.took);
+    stopped.because(&["over is mounted over it at", "/above; unmount that first"]);
+    assert!(user.lives());
+    host.sh("umount above");
+    call.run("stop").code(0);
+    user.ended();
+    host.is_clean();
+}
+
 #[test]
 #[ignore = "needs root: tests/run mounts"]
 fn what_is_mounted_below_it_goes_with_it() {
