@@ -49,7 +49,10 @@ pub(super) fn end(
 ) -> Result<()> {
     let mut ladder = Ladder::new(filesystem, meant, gate, cx);
     let ended = ladder.climb();
-    remove_refuge(&refuge(&meant.point));
+    // A directory of that name is somebody else's where nothing is moved.
+    if ladder.relocated || filesystem.ending.force.relocate {
+        remove_refuge(&refuge(&meant.point));
+    }
     ended
 }
 
@@ -92,6 +95,8 @@ impl<'a> Ladder<'a> {
                 let left = self.left();
                 return self.attempts.settled(left);
             }
+            let hidden = refuge(&self.meant.point);
+            self.relocated |= targets.iter().any(|target| target.mount.point == hidden);
             let (mut busy, mut gone, mut silent) = (Vec::new(), 0_usize, None);
             for target in &targets {
                 match self.unmount(target)? {

@@ -204,8 +204,13 @@ impl Filesystem<'_> {
         let mut places = table.at(&point);
         let hidden = target::refuge(&point);
         places.extend(table.at(&hidden));
-        let (ours, others): (Vec<&Mount>, Vec<&Mount>) =
-            places.into_iter().partition(|mount| self.is_ours(mount, &table, record.as_ref()));
+        let is_ours = |mount: &&Mount| {
+            // What has no device looks like others of its type, which have a right to be in the neighbourhood.
+            let known = record.as_ref().is_some_and(|record| record.is_of(mount));
+            let is_there = mount.point == point || self.is_on_device();
+            known || (is_there && self.is_ours(mount, &table, record.as_ref()))
+        };
+        let (ours, others): (Vec<&Mount>, Vec<&Mount>) = places.into_iter().partition(is_ours);
         let others: Vec<&Mount> = others.into_iter().filter(|mount| mount.point == point).collect();
         let ours = ours.into_iter().cloned().collect();
         let stranger = others.last().map(|mount| (*mount).clone());

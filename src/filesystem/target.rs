@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub(super) struct Meant {
     pub device: Device,
     /// Which directory of that.
     pub root: PathBuf,
+    /// Which subvolume of a btrfs, each of which is a resource of its own.
+    pub subvolume: Option<OsString>,
     /// Where it is mounted.
     pub point: PathBuf,
     /// Whether all mounts of the device have to go, so that the device is free.
@@ -46,7 +49,10 @@ impl Meant {
     }
 
     fn shows(&self, mount: &Mount) -> bool {
-        mount.device == self.device && mount.root.starts_with(&self.root)
+        let subvolume = self.subvolume.as_deref();
+        mount.device == self.device
+            && mount.root.starts_with(&self.root)
+            && subvolume.is_none_or(|number| mount.super_option("subvolid") == Some(number))
     }
 
     /// All mounts that have to go, those on others first.
@@ -114,7 +120,7 @@ impl Meant {
 
 /// Where a mount is moved to out of the way of new users: a hidden neighbour of the mount point.
 pub(super) fn refuge(point: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
+    let mut name = OsString::from(".");
     name.push(point.file_name().unwrap_or_default());
     point.with_file_name(name)
 }
@@ -173,6 +179,7 @@ mod tests {
             kind: "ext4".to_owned(),
             device: Device { major: 8, minor: 1 },
             root: "/sub".into(),
+            subvolume: None,
             point: "/srv".into(),
             everywhere: false,
             everywhere_abroad: false,

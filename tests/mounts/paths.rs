@@ -71,6 +71,25 @@ fn what_is_mounted_over_it_is_seen() {
     host.is_clean();
 }
 
+/// The name to which `move` moves a mount may be somebody else's.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_hidden_neighbour_is_a_stranger() {
+    let host = Host::new();
+    host.sh("mkdir .mnt; mount -t tmpfs t .mnt; touch .mnt/precious");
+    let call = host.call("tmpfs", host.path("mnt"), "tmpfs");
+    call.run("monitor").code(7);
+    call.clone().recurring().run("monitor").code(7);
+    call.run("start").code(0);
+    call.run("stop").code(0);
+    call.run("stop").code(0);
+    host.sh("ls .mnt/precious; umount .mnt; chmod 700 .mnt");
+    call.run("start").code(0);
+    call.run("stop").code(0);
+    assert!(host.path(".mnt").is_dir(), "an empty directory of others stays");
+    host.is_clean();
+}
+
 /// Nobody can unmount what no path leads to; stop says so at once, and touches nobody.
 #[test]
 #[ignore = "needs root: tests/run mounts"]
