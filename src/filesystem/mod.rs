@@ -251,8 +251,8 @@ impl Filesystem<'_> {
         match self.source.linked().as_deref().map(|path| (path, device::number(path))) {
             Some((_, Some(number))) => number == disk || health::is_one_btrfs(number, disk),
             Some((path, None)) => mount.source == path.as_os_str(),
-            // There is no link, so that nobody can tell which device it is.
-            None => true,
+            // Without udev nobody can tell which device it is.
+            None => !self.source.is_another(disk),
         }
     }
 
@@ -290,12 +290,22 @@ impl Filesystem<'_> {
         path && number
     }
 
-    fn expected(&self, record: Option<&Record>) -> health::Expected {
+    fn expected(&self, mount: &Mount, look: &Look) -> health::Expected {
         health::Expected {
-            writable: !self.options.read_only,
+            writable: !self.options.read_only && !self.shows_read_only(mount, &look.table),
             bind: self.bind().is_some(),
-            errors: record.and_then(|record| record.errors),
+            errors: look.record.as_ref().and_then(|record| record.errors),
         }
+    }
+
+    /// A bind mount is read-only from the beginning if the mount is that it shows a directory of.
+    fn shows_read_only(&self, mount: &Mount, table: &Table) -> bool {
+        if self.bind().is_none() || !mount.has_option("ro") {
+            return false;
+        }
+        let resolved = path::resolve_here(self.named(), table);
+        let source = resolved.as_deref().unwrap_or(self.named());
+        table.covering(source).is_some_and(|shown| shown.has_option("ro"))
     }
 }
 

@@ -38,7 +38,7 @@ impl Filesystem<'_> {
             return Err(stranger_at(stranger));
         }
         nothing_below(&point, &found.table)?;
-        conflict::nobody_else_mounts(&point)?;
+        conflict::nobody_else_mounts(&point, self.directory)?;
         let mut made = Made::default();
         let mounted = made
             .directory(&point)
@@ -62,7 +62,7 @@ impl Filesystem<'_> {
     /// It could not.
     pub fn validate(&self, cx: &Cx<'_>) -> Result<()> {
         let point = self.point()?;
-        conflict::nobody_else_mounts(&point)?;
+        conflict::nobody_else_mounts(&point, self.directory)?;
         match self.kind.and_then(required_helper) {
             Some(program) => program::find(cx.environment, program).map(drop),
             None => Ok(()),

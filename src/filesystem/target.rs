@@ -107,9 +107,8 @@ impl Meant {
             )));
         }
         for one in table.below(mount).into_iter().chain([mount]) {
-            let is_it = |known: &Target| {
-                known.mount.id == one.id && known.namespace_of == namespace_of
-            };
+            let is_it =
+                |known: &Target| known.mount.id == one.id && known.namespace_of == namespace_of;
             if !targets.iter().any(is_it) {
                 targets.push(target(one));
             }

@@ -39,6 +39,30 @@ fn read_only_without_having_been_asked_for() {
     asked.run("stop").code(0);
 }
 
+/// What was read-only from the beginning is no fault of its mount.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn read_only_by_nature() {
+    let host = Host::new();
+    host.sh("mkdir one two base; mount -t tmpfs -o ro t base");
+    let lower = format!("lowerdir={}:{}", host.text("one"), host.text("two"));
+    let overlay = host.call("overlay", host.path("mnt"), "overlay").param("options", lower);
+    let bind = host.call(&host.text("base"), host.path("mnt"), "none").param("options", "bind");
+    for call in [&overlay, &bind] {
+        call.run("start").code(0);
+        call.clone().recurring().run("monitor").code(0);
+        call.run("stop").code(0);
+    }
+    // What was writable and is not any more is a fault.
+    host.sh("mount -o remount,rw base");
+    bind.run("start").code(0);
+    host.sh("mount -o remount,bind,ro mnt");
+    bind.run("monitor").code(1).because(&["read-only", "remounted"]);
+    bind.run("stop").code(0);
+    host.sh("umount base");
+    host.is_clean();
+}
+
 #[test]
 #[ignore = "needs root: tests/run mounts"]
 fn errors_that_an_ext4_counts() {

@@ -80,7 +80,9 @@ fn what_a_bind_mount_shows_keeps_what_is_mounted_on_it() {
     each([("bind", true), ("rbind", false), ("rbind", true)], |(options, later)| {
         let host = Host::new();
         host.sh("mkdir base; mount -t tmpfs t base; mount --make-shared base; mkdir -p base/a/b");
-        let mount = || host.sh("mount -t tmpfs t base/a/b; mkdir base/a/b/c; mount -t tmpfs t base/a/b/c; touch base/a/b/c/precious");
+        let mount = || {
+            host.sh("mount -t tmpfs t base/a/b; mkdir base/a/b/c; mount -t tmpfs t base/a/b/c; touch base/a/b/c/precious")
+        };
         if !later {
             mount();
         }
