@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::host::mount::{Device, Mount, Table, elsewhere, health};
+use crate::host::mount::{Device, Mount, Table, elsewhere, health, path};
 
 /// What has to go.
 #[derive(Clone, Debug)]
@@ -140,10 +140,10 @@ pub(super) struct Target {
 impl Target {
     /// Where it is, for a reason.
     pub(super) fn place(&self) -> String {
-        let point = self.mount.point.display();
+        let point = path::shortened(&self.mount.point);
         match self.namespace_of {
             Some(pid) => format!("{point} in the mount namespace of process {pid}"),
-            None => point.to_string(),
+            None => point,
         }
     }
 }

@@ -71,6 +71,22 @@ fn what_is_mounted_over_it_is_seen() {
     host.is_clean();
 }
 
+/// A reason has 199 letters, and what holds the mount has to be in them.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_long_name_leaves_room_for_the_holder() {
+    let host = Host::new();
+    let long = format!("{}/{}/end", "a".repeat(250), "ä".repeat(120));
+    let call = host.call("tmpfs", host.path(&long), "tmpfs").param("force_unmount", "safe");
+    call.run("start").code(0);
+    let user = host.leave(&format!("cd {long}; touch ../../../ready; exec sleep 60"));
+    let words = ["cannot unmount …", "(sleep) works in …", "/end: ", "force_unmount=true"];
+    call.run("stop").code(1).because(&words);
+    drop(user);
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
 /// The name to which `move` moves a mount may be somebody else's.
 #[test]
 #[ignore = "needs root: tests/run mounts"]
