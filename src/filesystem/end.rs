@@ -157,7 +157,7 @@ impl<'a> Ladder<'a> {
         }
         let mut sought = Sought::default();
         for target in busy {
-            sought.add(&target.mount, &target.table);
+            sought.add(&target.mount, &target.table, target.namespace_of);
         }
         sought.ask_for_sockets(&self.cx.deadline.at_most(self.for_a_look()));
         let sought = Arc::new(sought);

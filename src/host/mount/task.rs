@@ -144,15 +144,22 @@ impl Task<'_> {
     }
 
     fn is_in(&self, text: &[u8], link: impl Arg) -> bool {
-        let mut candidates = self.sought.candidates(text).peekable();
-        if candidates.peek().is_none() {
-            return false;
-        }
-        if candidates.any(|by_text| by_text) {
+        let (by_text, by_number): (Vec<_>, Vec<_>) =
+            self.sought.candidates(text).partition(Option::is_some);
+        // In another namespace, such as that of a container, the same text is another place.
+        if !by_text.is_empty() && by_text.contains(&self.namespace().as_deref()) {
             return true;
+        }
+        if by_number.is_empty() {
+            return false;
         }
         let opened = open(self.directory, link, OFlags::PATH);
         opened.is_some_and(|opened| self.sought.has(mount_id(&opened)))
+    }
+
+    fn namespace(&self) -> Option<PathBuf> {
+        let mut buffer = [MaybeUninit::uninit(); PAGE];
+        target(self.directory, c"ns/mnt", &mut buffer).ok().map(path)
     }
 
     /// Numbers are given out from the lowest, and there are few gaps: so they are tried one by one, as many as there are (which
@@ -295,14 +302,35 @@ mod tests {
         let exe = std::env::current_exe().unwrap();
         let mount = table.covering(&exe).unwrap();
         let mut sought = Sought::default();
-        sought.add(mount, &table);
+        sought.add(mount, &table, None);
         let pid = std::process::id().cast_signed();
         assert_eq!(first_use(pid, &sought), Some((Use::Program, exe)));
         let mut stranger = Sought::default();
         let line = b"4294967295 1 0:0 / / rw - x x rw";
         let table = Table::parse(line).unwrap();
-        stranger.add(&table.mounts()[0], &table);
+        stranger.add(&table.mounts()[0], &table, None);
         assert_eq!(first_use(pid, &stranger), None, "the text alone proves nothing");
+    }
+
+    /// NFS is proven by text alone, which in a container means another place.
+    #[test]
+    fn the_same_text_in_another_namespace_proves_nothing() {
+        let table = Table::parse(b"4294967295 1 0:0 / / rw - nfs4 s:/x rw").unwrap();
+        let own = open(CWD, c"/proc/thread-self", OFlags::PATH).unwrap();
+        let mut nobody = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let uses = |namespace_of| {
+            let mut sought = Sought::default();
+            sought.add(&table.mounts()[0], &table, namespace_of);
+            Task { directory: &own, sought: &sought }.place().map(|(how, _)| how)
+        };
+        assert_eq!(uses(None), Some(Use::WorkingDirectory));
+        assert_eq!(uses(Some(nobody.id().cast_signed())), Some(Use::WorkingDirectory), "its own");
+        nobody.kill().unwrap();
+        nobody.wait().unwrap();
+        let mut sought = Sought::default();
+        sought.add(&table.mounts()[0], &table, None);
+        sought.mean_another_namespace();
+        assert_eq!(Task { directory: &own, sought: &sought }.place(), None);
     }
 
     #[test]
@@ -312,7 +340,7 @@ mod tests {
         let table = Table::own().unwrap();
         let mut sought = Sought::default();
         let mount = table.covering(&directory.path().canonicalize().unwrap()).unwrap();
-        sought.add(mount, &table);
+        sought.add(mount, &table, None);
         let own = open(CWD, c"/proc/thread-self", OFlags::PATH).unwrap();
         let task = Task { directory: &own, sought: &sought };
         for least in [3, 60, 900] {
