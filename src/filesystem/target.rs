@@ -18,6 +18,8 @@ pub(super) struct Meant {
     pub kind: String,
     /// The number of its file system.
     pub device: Device,
+    /// The number of its device, which for a btrfs is another one.
+    pub disk: Option<Device>,
     /// Which directory of that.
     pub root: PathBuf,
     /// Which subvolume of a btrfs, each of which is a resource of its own.
@@ -35,7 +37,10 @@ pub(super) struct Meant {
 impl Meant {
     /// Whether the kernel has its file system, if that is known.
     pub(super) fn is_alive(&self) -> Option<bool> {
-        health::is_alive(&self.kind, self.device)
+        match self.disk {
+            Some(disk) if self.kind == "btrfs" => health::is_alive_btrfs(disk),
+            _ => health::is_alive(&self.kind, self.device),
+        }
     }
 
     /// Whether a mount in this namespace has to go.
@@ -177,6 +182,7 @@ mod tests {
         let mut meant = Meant {
             kind: "ext4".to_owned(),
             device: Device { major: 8, minor: 1 },
+            disk: None,
             root: "/sub".into(),
             subvolume: None,
             point: "/srv".into(),

@@ -42,18 +42,22 @@ fn a_user_in_a_namespace_of_others_is_named_and_ended() {
 #[test]
 #[ignore = "needs root: tests/run mounts"]
 fn a_lazily_unmounted_file_system_is_not_called_gone() {
-    let host = Host::new();
-    let call = host.on_image("ext4").within(5);
-    call.run("start").code(0);
-    host.sh("mkdir other; mount --bind mnt other");
-    let user = host.leave("cd other; touch ../ready; exec sleep 60");
-    host.sh("umount -l other");
-    for _ in 0..2 {
-        call.run("stop").code(1).because(&["unmounted lazily"]);
-    }
-    drop(user);
-    call.run("stop").code(0);
-    host.is_clean();
+    each(["ext4", "xfs", "btrfs"], |kind| {
+        let host = Host::new();
+        let call = host.on_image(kind).within(5);
+        call.run("start").code(0);
+        host.sh("mkdir other; mount --bind mnt other");
+        let user = host.leave("cd other; touch ../ready; exec sleep 60");
+        host.sh("umount -l other");
+        for _ in 0..2 {
+            call.run("stop").code(1).because(&["unmounted lazily"]);
+            call.run("monitor").code(1).because(&["the kernel still has it"]);
+        }
+        drop(user);
+        call.run("stop").code(0);
+        call.run("monitor").code(7);
+        host.is_clean();
+    });
 }
 
 #[test]

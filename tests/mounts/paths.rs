@@ -145,9 +145,11 @@ fn what_is_mounted_below_it_goes_with_it() {
 #[test]
 #[ignore = "needs root: tests/run mounts"]
 fn what_somebody_took_elsewhere_is_not_stopped() {
-    each(["mount --move mnt other", "mount --bind mnt other; umount mnt"], |commands| {
+    let ways = ["mount --move mnt other", "mount --bind mnt other; umount mnt"];
+    let cases = ways.iter().flat_map(|way| [("ext4", way), ("btrfs", way)]);
+    each(cases, |(kind, commands)| {
         let host = Host::new();
-        let call = host.on_image("ext4");
+        let call = host.on_image(kind);
         call.run("start").code(0);
         host.sh(&format!("mkdir other; {commands}"));
         for call in [call.clone(), call.clone().recurring()] {

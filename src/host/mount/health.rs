@@ -189,6 +189,15 @@ fn shut_down(mount: &Mount) -> Option<String> {
     }
 }
 
+/// Whether the kernel has a btrfs with that device.
+#[must_use]
+pub fn is_alive_btrfs(disk: Device) -> Option<bool> {
+    let place = fs::canonicalize(format!("/sys/dev/block/{disk}")).ok()?;
+    let name = place.file_name()?;
+    let all = entries(Path::new("/sys/fs/btrfs"));
+    Some(all.iter().any(|place| place.join("devices").join(name).exists()))
+}
+
 /// Whether two devices belong to one mounted btrfs.
 #[must_use]
 pub fn is_one_btrfs(one: Device, other: Device) -> bool {
