@@ -65,7 +65,12 @@ impl Meant {
     /// # Errors
     /// Something that is not meant is mounted over one of them.
     pub(super) fn targets(&self, deadline: &Deadline) -> Result<Vec<Target>> {
-        let table = Arc::new(Table::own()?);
+        let mut table = Table::own()?;
+        // Before Linux 5.8 a line is missing from what is read while another mount goes.
+        if !table.mounts().iter().any(|mount| self.includes(mount)) {
+            table = Table::own()?;
+        }
+        let table = Arc::new(table);
         let mut targets: Vec<Target> = Vec::new();
         for mount in table.mounts().iter().filter(|mount| self.includes(mount)) {
             self.add(mount, &table, None, &mut targets)?;

@@ -136,3 +136,23 @@ fn monitor_does_not_look_into_the_file_system_and_is_short() {
     assert!(calls.len() < 120, "{} calls", calls.len());
     call.run("stop").code(0);
 }
+
+/// The kernel's table may lack a line while it changes (before Linux 5.8): before anything is said to be gone it is read again.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn what_is_not_there_is_looked_for_twice() {
+    let host = Host::new();
+    let call = host.call("tmpfs", host.path("mnt"), "tmpfs");
+    let trace = host.text("trace");
+    let looks = |action: &str, code: i32, behind: &str| {
+        call.run_behind(&["strace", "-o", &trace], action).code(code);
+        let text = fs::read_to_string(host.path("trace")).unwrap();
+        let behind = text.rfind(behind).unwrap_or_else(|| panic!("no {behind}: {text}"));
+        text[behind..].lines().filter(|line| line.contains("mountinfo\"")).count()
+    };
+    assert_eq!(looks("monitor", 7, "execve"), 2);
+    call.run("start").code(0);
+    assert_eq!(looks("monitor", 0, "execve"), 1);
+    assert!(looks("stop", 0, "SIGCHLD") >= 2);
+    host.is_clean();
+}
