@@ -68,7 +68,9 @@ impl Filesystem<'_> {
     /// Unmounts what this start has just mounted.
     pub(super) fn undo(&self, cx: &Cx<'_>) -> Result<()> {
         let look = self.look(cx)?;
-        let Some(meant) = self.meant(&look) else { return Ok(()) };
+        // Where else it may be, of an earlier start, is not this one's matter.
+        let Some(mount) = look.top() else { return Ok(()) };
+        let meant = self.meant_by(mount, &look);
         let gate = self.gate(&look.point, cx)?;
         end(self, &meant, gate, cx)?;
         record::remove(self.agent, &look.point, cx)

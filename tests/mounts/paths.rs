@@ -71,6 +71,22 @@ fn what_is_mounted_over_it_is_seen() {
     host.is_clean();
 }
 
+/// A start that is refused because of what was taken elsewhere does not unmount it there.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_start_takes_back_only_what_it_did() {
+    let host = Host::new();
+    let call = host.on_image("ext4");
+    call.run("start").code(0);
+    host.sh("mkdir other; mount --bind mnt other; umount mnt; touch other/precious");
+    for _ in 0..2 {
+        call.run("start").code(2).because(&["is mounted at", "/other already"]);
+        host.sh("ls other/precious");
+    }
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
 /// A reason has 199 letters, and what holds the mount has to be in them.
 #[test]
 #[ignore = "needs root: tests/run mounts"]
