@@ -199,8 +199,11 @@ impl Filesystem<'_> {
     fn look_once(&self, cx: &Cx<'_>) -> Result<Look> {
         let table = Table::own()?;
         let point = self.point_in(&table)?;
-        let record = record::read(self.agent, &point, cx);
-        let record = record.filter(|record| record.is_for(self.asked()));
+        let read = |path: &Path| {
+            let record = record::read(self.agent, path, cx);
+            record.filter(|record| record.is_for(self.asked()))
+        };
+        let record = self.names(&point).find_map(read);
         let mut places = table.at(&point);
         let hidden = target::refuge(&point);
         places.extend(table.at(&hidden));
@@ -270,6 +273,15 @@ impl Filesystem<'_> {
             covering.root.join(rest)
         };
         Some((covering.device, Some(root)))
+    }
+
+    /// By which paths a mount is remembered: its true one, and as it is configured. A link on the way may lead elsewhere by the
+    /// time of the stop.
+    fn names<'a>(&'a self, point: &'a Path) -> impl Iterator<Item = &'a Path> {
+        // Only a device is looked for at other places.
+        let is_another = self.directory != point && self.is_on_device();
+        let called = is_another.then_some(self.directory);
+        std::iter::once(point).chain(called)
     }
 
     /// What a record has to be for.

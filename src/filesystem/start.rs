@@ -146,7 +146,7 @@ impl Filesystem<'_> {
         let look = self.look(cx)?;
         let mount = look.top().ok_or_else(|| vanished(point))?;
         let record = Record::of(mount, health::errors(mount), self.asked());
-        record::write(self.agent, point, &record, cx)?;
+        self.names(point).try_for_each(|path| record::write(self.agent, path, &record, cx))?;
         if record.errors.is_some_and(|errors| errors > 0) {
             cx.log.warn(&format!(
                 "{} had errors before it was mounted; run `e2fsck -f` when it is stopped",

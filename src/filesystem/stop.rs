@@ -47,10 +47,14 @@ impl Filesystem<'_> {
             return Ok(());
         }
         // Nothing of it is left; and a record that stays is seen to be of nothing.
-        if let Err(error) = record::remove(self.agent, &point, cx) {
+        if let Err(error) = self.forget(&point, cx) {
             cx.log.warn(&error.to_string());
         }
         Ok(())
+    }
+
+    fn forget(&self, point: &Path, cx: &Cx<'_>) -> Result<()> {
+        self.names(point).try_for_each(|path| record::remove(self.agent, path, cx))
     }
 
     /// Of a mount that another agent made there is no record, without which a stop that is killed half way would be over for
@@ -73,7 +77,7 @@ impl Filesystem<'_> {
         let meant = self.meant_by(mount, &look);
         let gate = self.gate(&look.point, cx)?;
         end(self, &meant, gate, cx)?;
-        record::remove(self.agent, &look.point, cx)
+        self.forget(&look.point, cx)
     }
 
     fn meant(&self, look: &Look) -> Option<Meant> {

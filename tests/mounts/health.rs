@@ -30,7 +30,9 @@ fn read_only_without_having_been_asked_for() {
     call.run("start").code(1).because(&["read-only"]);
     host.sh("mount -o remount,rw mnt");
     call.run("monitor").code(0);
-    host.sh("mount -o remount,bind,ro mnt");
+    host.sh("umount -l /sys");
+    call.run("monitor").code(0);
+    host.sh("mount -t sysfs sysfs /sys; mount -o remount,bind,ro mnt");
     call.run("monitor").code(1).because(&["remounted"]);
     ends_well(&host, &call);
     let asked = call.param("options", "loop,ro");

@@ -71,6 +71,27 @@ fn what_is_mounted_over_it_is_seen() {
     host.is_clean();
 }
 
+/// The way to the mount point leads elsewhere by the time of the stop, and the device is mounted still.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_link_on_the_way_that_was_changed() {
+    let host = Host::new();
+    host.sh("mkdir one two; ln -s one link");
+    let image = host.image("ext4");
+    let call = host.call(&image, host.path("link/mnt"), "ext4").param("options", "loop");
+    call.run("start").code(0);
+    host.sh("ln -sfn two link");
+    call.run("monitor").code(1).because(&["is mounted at", "/one/mnt, and not at", "/two/mnt any"]);
+    call.run("stop").code(0);
+    assert_eq!(host.mounts(), []);
+    call.run("monitor").code(7);
+    host.sh("ln -sfn one link");
+    call.run("start").code(0);
+    call.run("monitor").code(0);
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
 /// A start that is refused because of what was taken elsewhere does not unmount it there.
 #[test]
 #[ignore = "needs root: tests/run mounts"]

@@ -80,6 +80,8 @@ pub fn disk_of(mount: &Mount) -> Option<Device> {
 fn gone(disk: Device) -> Option<String> {
     let path = PathBuf::from(format!("/sys/dev/block/{disk}"));
     let Ok(place) = fs::canonicalize(&path) else {
+        // A container without /sys tells of no device.
+        path.parent().filter(|all| all.exists())?;
         return Some(format!(
             "its device {disk} is gone; the disk was removed or lost its connection"
         ));
