@@ -49,12 +49,11 @@ pub(super) fn first_use(pid: i32, sought: &Sought) -> Option<Found> {
         let own = (tid != pid).then(|| of_thread(&process, tid));
         let Some(directory) = own.as_ref().map_or(Some(&process), Option::as_ref) else { continue };
         let task = Task { directory, sought };
-        if task.has_ended() {
-            continue;
-        }
+        let Ok(works) = task.working_directory() else { continue };
         let shares = |what| first.is_some_and(|first| have_in_common(first, tid, what));
         let found = (first.is_none().then(|| task.program()).flatten())
-            .or_else(|| (!shares(Common::Directories)).then(|| task.place()).flatten())
+            .or(works)
+            .or_else(|| (!shares(Common::Directories)).then(|| task.root()).flatten())
             .or_else(|| (!shares(Common::Files)).then(|| task.open_file()).flatten());
         if found.is_some() {
             return found;
@@ -121,19 +120,23 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// One that has ended has no directory to work in.
-    fn has_ended(&self) -> bool {
+    /// Where it works, if that is in one of the mounts. One that has ended has no directory to work in.
+    fn working_directory(&self) -> Result<Option<Found>, Errno> {
         let mut buffer = [MaybeUninit::uninit(); PAGE];
-        matches!(target(self.directory, c"cwd", &mut buffer), Err(Errno::NOENT | Errno::SRCH))
+        let text = match target(self.directory, c"cwd", &mut buffer) {
+            Ok(text) => text,
+            Err(ended @ (Errno::NOENT | Errno::SRCH)) => return Err(ended),
+            Err(_) => return Ok(None),
+        };
+        Ok(self.is_in(text, c"cwd").then(|| (Use::WorkingDirectory, path(text))))
     }
 
     fn program(&self) -> Option<Found> {
         self.link(c"exe").map(|file| (Use::Program, file))
     }
 
-    fn place(&self) -> Option<Found> {
-        let directory = || self.link(c"cwd").map(|file| (Use::WorkingDirectory, file));
-        directory().or_else(|| self.link(c"root").map(|file| (Use::Root, file)))
+    fn root(&self) -> Option<Found> {
+        self.link(c"root").map(|file| (Use::Root, file))
     }
 
     /// Where a link leads, if that is in one of the mounts.
@@ -321,7 +324,10 @@ mod tests {
         let uses = |namespace_of| {
             let mut sought = Sought::default();
             sought.add(&table.mounts()[0], &table, namespace_of);
-            Task { directory: &own, sought: &sought }.place().map(|(how, _)| how)
+            Task { directory: &own, sought: &sought }
+                .working_directory()
+                .unwrap()
+                .map(|(how, _)| how)
         };
         assert_eq!(uses(None), Some(Use::WorkingDirectory));
         assert_eq!(uses(Some(nobody.id().cast_signed())), Some(Use::WorkingDirectory), "its own");
@@ -330,7 +336,7 @@ mod tests {
         let mut sought = Sought::default();
         sought.add(&table.mounts()[0], &table, None);
         sought.mean_another_namespace();
-        assert_eq!(Task { directory: &own, sought: &sought }.place(), None);
+        assert_eq!(Task { directory: &own, sought: &sought }.working_directory(), Ok(None));
     }
 
     #[test]
