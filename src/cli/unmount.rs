@@ -22,6 +22,9 @@ pub(super) struct Words {
     /// A process in whose mount namespace it is
     #[arg(long)]
     namespace_of: Option<i32>,
+    /// The mount point above it that is cut off from those that share with it
+    #[arg(long)]
+    apart: Option<PathBuf>,
     /// Where it is
     point: PathBuf,
 }
@@ -31,5 +34,6 @@ pub(super) fn run(words: &Words) -> u8 {
     if let Some(seconds) = words.at_most {
         detached::end_after(Duration::from_secs(seconds));
     }
-    as_helper(&words.point, words.id, words.namespace_of, Manner { force: words.force })
+    let manner = Manner { force: words.force };
+    as_helper(&words.point, words.id, words.namespace_of, words.apart.as_deref(), manner)
 }

@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::record::hash;
 use super::{Check, Filesystem, conflict, kind};
 use crate::agent::Cx;
 use crate::deadline::Deadline;
@@ -38,8 +40,18 @@ impl Filesystem<'_> {
     /// It is not mounted.
     pub fn attach(&self, point: &Path, cx: &Cx<'_>) -> Result<()> {
         let lock = Lock::of_stdin().ok();
+        // Until it is mounted, so that who looks at the loop devices of the file next sees this one in use.
+        let _only_one = self.lock_file(cx)?;
         let ready = self.ready(point, &Table::own()?, lock.as_ref(), cx)?;
         self.mount(&ready, point, lock.as_ref(), cx)
+    }
+
+    /// Two resources with one file are told apart by their mount points, and have no other lock in common.
+    fn lock_file(&self, cx: &Cx<'_>) -> Result<Option<Lock>> {
+        let file = self.named().metadata().ok().filter(|_| self.options.loop_device);
+        let Some(about) = file else { return Ok(None) };
+        let name = format!("{}-file-{:016x}", self.agent, hash((about.dev(), about.ino())));
+        cx.state.lock(&name, &cx.deadline)
     }
 
     /// Finds the device, and makes it fit to be mounted.

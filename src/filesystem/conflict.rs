@@ -11,13 +11,15 @@ use crate::error::{Error, Result};
 use crate::host::mount::device::{self, Source};
 use crate::host::mount::{Device, Mount, Table, health};
 
-/// Nobody else mounts something at that point at boot or whenever the device appears.
+/// Nobody else mounts something at that point at boot or whenever the device appears, by its true path or as it is `called`.
 ///
 /// # Errors
 /// Somebody does; the error says which line to change.
-pub(super) fn nobody_else_mounts(point: &Path) -> Result<()> {
+pub(super) fn nobody_else_mounts(point: &Path, called: &Path) -> Result<()> {
     let text = fs::read("/etc/fstab").unwrap_or_default();
-    let is_it = |line: &fstab::Line| line.point.components().eq(point.components());
+    let is_it = |line: &fstab::Line| {
+        [point, called].iter().any(|path| line.point.components().eq(path.components()))
+    };
     if let Some(line) = fstab::lines(&text).find(is_it) {
         return Err(Error::Local(format!(
             "line {} of /etc/fstab mounts {} by itself too; {}",

@@ -49,7 +49,10 @@ pub(super) fn end(
 ) -> Result<()> {
     let mut ladder = Ladder::new(filesystem, meant, gate, cx);
     let ended = ladder.climb();
-    remove_refuge(&refuge(&meant.point));
+    // A directory of that name is somebody else's where nothing is moved.
+    if ladder.relocated || filesystem.ending.force.relocate {
+        remove_refuge(&refuge(&meant.point));
+    }
     ended
 }
 
@@ -92,6 +95,8 @@ impl<'a> Ladder<'a> {
                 let left = self.left();
                 return self.attempts.settled(left);
             }
+            let hidden = refuge(&self.meant.point);
+            self.relocated |= targets.iter().any(|target| target.mount.point == hidden);
             let (mut busy, mut gone, mut silent) = (Vec::new(), 0_usize, None);
             for target in &targets {
                 match self.unmount(target)? {
@@ -128,7 +133,11 @@ impl<'a> Ladder<'a> {
         let half = self.budget / 2;
         let early = half.saturating_sub(self.begin.elapsed());
         let patience = if early.is_zero() { (self.left() / 2).max(SHORTEST) } else { early };
-        let doomed = Doomed { mount: &target.mount, namespace_of: target.namespace_of };
+        let doomed = Doomed {
+            mount: &target.mount,
+            namespace_of: target.namespace_of,
+            apart: target.apart.as_deref(),
+        };
         self.attempts.make(doomed, manner, remote.then_some(patience))
     }
 
@@ -148,7 +157,7 @@ impl<'a> Ladder<'a> {
         }
         let mut sought = Sought::default();
         for target in busy {
-            sought.add(&target.mount, &target.table);
+            sought.add(&target.mount, &target.table, target.namespace_of);
         }
         sought.ask_for_sockets(&self.cx.deadline.at_most(self.for_a_look()));
         let sought = Arc::new(sought);

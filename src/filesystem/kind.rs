@@ -178,21 +178,26 @@ pub(super) fn is_of_kernel(kind: &str) -> bool {
 }
 
 /// Whether a mount of that type may come from there. Of most types without a device nobody can tell.
+///
+/// A server may have several names, and what is mounted from it twice the kernel calls as it was called first
+/// (`nfs_show_devname`, `cifs_show_devname`): so only the name of the export or share counts.
 pub(super) fn is_from(kind: &str, mount: &Mount, source: &OsStr) -> bool {
     if !NAMED_BY_SOURCE.contains(&kind) {
         return true;
     }
-    let plain = |text: &OsStr| {
-        let text = text.to_string_lossy().replace('\\', "/");
-        text.trim_end_matches('/').to_ascii_lowercase()
+    let shared = |text: &OsStr| {
+        let text = text.to_string_lossy();
+        if kind.starts_with("nfs") {
+            // An address of IPv6 has colons, and stands in brackets.
+            let start = text.find("]:").map_or(0, |at| at + 1);
+            let path = text[start..].split_once(':').map_or(&text[start..], |(_, path)| path);
+            return path.trim_end_matches('/').to_owned();
+        }
+        let text = text.replace('\\', "/").to_ascii_lowercase();
+        let text = text.trim_start_matches('/').trim_end_matches('/');
+        text.split_once('/').map_or("", |(_, share)| share).to_owned()
     };
-    let is_nfs = kind.starts_with("nfs");
-    let exactly = |text: &OsStr| text.to_string_lossy().trim_end_matches('/').to_owned();
-    if is_nfs {
-        exactly(&mount.source) == exactly(source)
-    } else {
-        plain(&mount.source) == plain(source)
-    }
+    shared(&mount.source) == shared(source)
 }
 
 #[cfg(test)]
@@ -245,6 +250,12 @@ mod tests {
         };
         assert!(from("nfs", "s:/a", "s:/a/") && !from("nfs", "s:/a", "s:/A"));
         assert!(from("cifs", r"\\s\A", "//s/a") && !from("cifs", "//s/a", "//s/b"));
+        // The same server by another name, as which somebody else mounted it first.
+        assert!(from("nfs4", "10.0.0.1:/a", "nas:/a") && from("nfs", "[fe80::1%x]:/a/", "nas:/a"));
+        assert!(!from("nfs", "[fe80::1]:/a", "[fe80::1]:/b") && from("nfs", "s:/", "[::1]:/"));
+        assert!(
+            from("cifs", "//nas/a/b", "//nas.example.com/a/b") && !from("cifs", "//s/a", "//s")
+        );
         assert!(from("tmpfs", "x", "y"));
     }
 

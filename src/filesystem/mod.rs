@@ -210,13 +210,21 @@ impl Filesystem<'_> {
     fn look_once(&self, cx: &Cx<'_>) -> Result<Look> {
         let table = Table::own()?;
         let point = self.point_in(&table)?;
-        let record = record::read(self.agent, &point, cx);
-        let record = record.filter(|record| record.is_for(self.asked()));
+        let read = |path: &Path| {
+            let record = record::read(self.agent, path, cx);
+            record.filter(|record| record.is_for(self.asked()))
+        };
+        let record = self.names(&point).find_map(read);
         let mut places = table.at(&point);
         let hidden = target::refuge(&point);
         places.extend(table.at(&hidden));
-        let (ours, others): (Vec<&Mount>, Vec<&Mount>) =
-            places.into_iter().partition(|mount| self.is_ours(mount, &table, record.as_ref()));
+        let is_ours = |mount: &&Mount| {
+            // What has no device looks like others of its type, which have a right to be in the neighbourhood.
+            let known = record.as_ref().is_some_and(|record| record.is_of(mount));
+            let is_there = mount.point == point || self.is_on_device();
+            known || (is_there && self.is_ours(mount, &table, record.as_ref()))
+        };
+        let (ours, others): (Vec<&Mount>, Vec<&Mount>) = places.into_iter().partition(is_ours);
         let others: Vec<&Mount> = others.into_iter().filter(|mount| mount.point == point).collect();
         let ours = ours.into_iter().cloned().collect();
         let stranger = others.last().map(|mount| (*mount).clone());
@@ -257,8 +265,8 @@ impl Filesystem<'_> {
         match self.source.linked().as_deref().map(|path| (path, device::number(path))) {
             Some((_, Some(number))) => number == disk || health::is_one_btrfs(number, disk),
             Some((path, None)) => mount.source == path.as_os_str(),
-            // There is no link, so that nobody can tell which device it is.
-            None => true,
+            // Without udev nobody can tell which device it is.
+            None => !self.source.is_another(disk),
         }
     }
 
@@ -276,6 +284,15 @@ impl Filesystem<'_> {
             covering.root.join(rest)
         };
         Some((covering.device, Some(root)))
+    }
+
+    /// By which paths a mount is remembered: its true one, and as it is configured. A link on the way may lead elsewhere by the
+    /// time of the stop.
+    fn names<'a>(&'a self, point: &'a Path) -> impl Iterator<Item = &'a Path> {
+        // Only a device is looked for at other places.
+        let is_another = self.directory != point && self.is_on_device();
+        let called = is_another.then_some(self.directory);
+        std::iter::once(point).chain(called)
     }
 
     /// What a record has to be for.
@@ -296,12 +313,22 @@ impl Filesystem<'_> {
         path && number
     }
 
-    fn expected(&self, record: Option<&Record>) -> health::Expected {
+    fn expected(&self, mount: &Mount, look: &Look) -> health::Expected {
         health::Expected {
-            writable: !self.options.read_only,
+            writable: !self.options.read_only && !self.shows_read_only(mount, &look.table),
             bind: self.bind().is_some(),
-            errors: record.and_then(|record| record.errors),
+            errors: look.record.as_ref().and_then(|record| record.errors),
         }
+    }
+
+    /// A bind mount is read-only from the beginning if the mount is that it shows a directory of.
+    fn shows_read_only(&self, mount: &Mount, table: &Table) -> bool {
+        if self.bind().is_none() || !mount.has_option("ro") {
+            return false;
+        }
+        let resolved = path::resolve_here(self.named(), table);
+        let source = resolved.as_deref().unwrap_or(self.named());
+        table.covering(source).is_some_and(|shown| shown.has_option("ro"))
     }
 }
 

@@ -41,7 +41,7 @@ impl Filesystem<'_> {
                 over.point.display()
             )));
         }
-        match health::fault(mount, self.expected(look.record.as_ref())) {
+        match health::fault(mount, self.expected(mount, &look)) {
             Some(fault) => Err(Error::Failed(format!(
                 "{} at {} is not well: {fault}",
                 mount.source.display(),

@@ -42,10 +42,12 @@ impl Record {
 
     /// Whether that is the mount. The number alone is used again for the next one.
     pub(crate) fn is_of(&self, mount: &Mount) -> bool {
-        self.id == mount.id
-            && self.device == mount.device
-            && self.root == hash(&mount.root)
-            && mount.kind == *self.kind
+        self.id == mount.id && self.is_like(mount)
+    }
+
+    /// Whether a mount shows the same as that one, wherever.
+    pub(crate) fn is_like(&self, mount: &Mount) -> bool {
+        self.device == mount.device && self.root == hash(&mount.root) && mount.kind == *self.kind
     }
 
     fn text(&self) -> String {

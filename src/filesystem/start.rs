@@ -38,7 +38,7 @@ impl Filesystem<'_> {
             return Err(stranger_at(stranger));
         }
         nothing_below(&point, &found.table)?;
-        conflict::nobody_else_mounts(&point)?;
+        conflict::nobody_else_mounts(&point, self.directory)?;
         let mut made = Made::default();
         let mounted = made
             .directory(&point)
@@ -62,7 +62,7 @@ impl Filesystem<'_> {
     /// It could not.
     pub fn validate(&self, cx: &Cx<'_>) -> Result<()> {
         let point = self.point()?;
-        conflict::nobody_else_mounts(&point)?;
+        conflict::nobody_else_mounts(&point, self.directory)?;
         match self.kind.and_then(required_helper) {
             Some(program) => program::find(cx.environment, program).map(drop),
             None => Ok(()),
@@ -146,7 +146,7 @@ impl Filesystem<'_> {
         let look = self.look(cx)?;
         let mount = look.top().ok_or_else(|| vanished(point))?;
         let record = Record::of(mount, health::errors(mount), self.asked());
-        record::write(self.agent, point, &record, cx)?;
+        self.names(point).try_for_each(|path| record::write(self.agent, path, &record, cx))?;
         if record.errors.is_some_and(|errors| errors > 0) {
             cx.log.warn(&format!(
                 "{} had errors before it was mounted; run `e2fsck -f` when it is stopped",

@@ -13,7 +13,7 @@ use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::mount::device::{self, Source};
 use crate::host::mount::holders::of_kernel;
-use crate::host::mount::{Device, Mount, Table, loopdev, path};
+use crate::host::mount::{Device, Mount, Table, health, loopdev, path};
 
 /// How long the kernel may take to forget a file system after its last mount.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -47,10 +47,14 @@ impl Filesystem<'_> {
             return Ok(());
         }
         // Nothing of it is left; and a record that stays is seen to be of nothing.
-        if let Err(error) = record::remove(self.agent, &point, cx) {
+        if let Err(error) = self.forget(&point, cx) {
             cx.log.warn(&error.to_string());
         }
         Ok(())
+    }
+
+    fn forget(&self, point: &Path, cx: &Cx<'_>) -> Result<()> {
+        self.names(point).try_for_each(|path| record::remove(self.agent, path, cx))
     }
 
     /// Of a mount that another agent made there is no record, without which a stop that is killed half way would be over for
@@ -68,41 +72,58 @@ impl Filesystem<'_> {
     /// Unmounts what this start has just mounted.
     pub(super) fn undo(&self, cx: &Cx<'_>) -> Result<()> {
         let look = self.look(cx)?;
-        let Some(meant) = self.meant(&look) else { return Ok(()) };
+        // Where else it may be, of an earlier start, is not this one's matter.
+        let Some(mount) = look.top() else { return Ok(()) };
+        let meant = self.meant_by(mount, &look);
         let gate = self.gate(&look.point, cx)?;
         end(self, &meant, gate, cx)?;
-        record::remove(self.agent, &look.point, cx)
+        self.forget(&look.point, cx)
     }
 
     fn meant(&self, look: &Look) -> Option<Meant> {
-        let on_device = self.is_on_device();
-        // Who allows others to mount the device does not want them unmounted.
-        let everywhere = on_device && !self.shared_device;
-        let in_all_namespaces = self.bind().is_none();
         if let Some(mount) = look.top() {
-            return Some(Meant {
-                kind: mount.kind.to_string_lossy().into_owned(),
-                device: mount.device,
-                root: mount.root.clone(),
-                point: look.point.clone(),
-                everywhere,
-                everywhere_abroad: everywhere,
-                in_all_namespaces,
-            });
+            return Some(self.meant_by(mount, look));
         }
         // A stop that was killed half way may have left it in other namespaces, and whoever moved it, or unmounted one of two
         // places by hand, at another place in this one.
         let record = look.record.as_ref()?;
-        let same = on_device && self.configured_device(&look.table) == Some(record.device);
-        (same && in_all_namespaces).then(|| Meant {
+        if !self.is_on_device() {
+            return None;
+        }
+        let disk = self.configured_device(&look.table)?;
+        let everywhere = !self.shared_device && disk == record.device;
+        let is_it = |mount: &&Mount| record.is_like(mount) && health::disk_of(mount) == Some(disk);
+        let is_btrfs = record.kind == "btrfs" && !self.shared_device;
+        if let Some(mount) = look.table.mounts().iter().find(is_it).filter(|_| is_btrfs) {
+            return Some(self.meant_by(mount, look));
+        }
+        (is_btrfs || disk == record.device).then(|| Meant {
             kind: record.kind.clone(),
             device: record.device,
+            disk: Some(disk),
             root: PathBuf::from("/"),
+            subvolume: None,
             point: look.point.clone(),
             everywhere,
             everywhere_abroad: everywhere,
-            in_all_namespaces,
+            in_all_namespaces: true,
         })
+    }
+
+    /// The same file system as that of a mount. Who allows others to mount the device does not want them unmounted.
+    fn meant_by(&self, mount: &Mount, look: &Look) -> Meant {
+        let everywhere = self.is_on_device() && !self.shared_device;
+        Meant {
+            kind: mount.kind.to_string_lossy().into_owned(),
+            device: mount.device,
+            disk: health::disk_of(mount),
+            root: mount.root.clone(),
+            subvolume: mount.super_option("subvolid").map(ToOwned::to_owned),
+            point: look.point.clone(),
+            everywhere,
+            everywhere_abroad: everywhere,
+            in_all_namespaces: self.bind().is_none(),
+        }
     }
 
     /// Whether what start mounted is gone, and not only from its place.
@@ -112,7 +133,7 @@ impl Filesystem<'_> {
     pub(super) fn is_nowhere_else(&self, cx: &Cx<'_>) -> Result<()> {
         let look = self.look_once(cx)?;
         let meant = if look.top().is_none() { self.meant(&look) } else { None };
-        let Some(meant) = meant.filter(|meant| meant.everywhere) else { return Ok(()) };
+        let Some(meant) = meant.filter(|_| !self.shared_device) else { return Ok(()) };
         match look.table.mounts().iter().find(|mount| meant.includes(mount)) {
             Some(mount) => Err(Error::Failed(format!(
                 "{} is mounted at {}, and not at {} any more; stop it, which unmounts it there too",

@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::host::mount::{Device, Mount, Table, elsewhere, health};
+use crate::host::mount::{Device, Mount, Table, elsewhere, health, path};
 
 /// What has to go.
 #[derive(Clone, Debug)]
@@ -17,8 +18,12 @@ pub(super) struct Meant {
     pub kind: String,
     /// The number of its file system.
     pub device: Device,
+    /// The number of its device, which for a btrfs is another one.
+    pub disk: Option<Device>,
     /// Which directory of that.
     pub root: PathBuf,
+    /// Which subvolume of a btrfs, each of which is a resource of its own.
+    pub subvolume: Option<OsString>,
     /// Where it is mounted.
     pub point: PathBuf,
     /// Whether all mounts of the device have to go, so that the device is free.
@@ -32,7 +37,10 @@ pub(super) struct Meant {
 impl Meant {
     /// Whether the kernel has its file system, if that is known.
     pub(super) fn is_alive(&self) -> Option<bool> {
-        health::is_alive(&self.kind, self.device)
+        match self.disk {
+            Some(disk) if self.kind == "btrfs" => health::is_alive_btrfs(disk),
+            _ => health::is_alive(&self.kind, self.device),
+        }
     }
 
     /// Whether a mount in this namespace has to go.
@@ -46,7 +54,10 @@ impl Meant {
     }
 
     fn shows(&self, mount: &Mount) -> bool {
-        mount.device == self.device && mount.root.starts_with(&self.root)
+        let subvolume = self.subvolume.as_deref();
+        mount.device == self.device
+            && mount.root.starts_with(&self.root)
+            && subvolume.is_none_or(|number| mount.super_option("subvolid") == Some(number))
     }
 
     /// All mounts that have to go, those on others first.
@@ -54,49 +65,71 @@ impl Meant {
     /// # Errors
     /// Something that is not meant is mounted over one of them.
     pub(super) fn targets(&self, deadline: &Deadline) -> Result<Vec<Target>> {
-        let table = Arc::new(Table::own()?);
+        let mut table = Table::own()?;
+        // Before Linux 5.8 a line is missing from what is read while another mount goes.
+        if !table.mounts().iter().any(|mount| self.includes(mount)) {
+            table = Table::own()?;
+        }
+        let table = Arc::new(table);
         let mut targets: Vec<Target> = Vec::new();
         for mount in table.mounts().iter().filter(|mount| self.includes(mount)) {
-            let on_it = table.below(mount);
-            let over =
-                on_it.iter().find(|over| over.point == mount.point && over.device != mount.device);
-            if let Some(over) = over {
-                return Err(Error::Failed(format!(
-                    "cannot unmount {}: {} is mounted over it; unmount that first",
-                    mount.point.display(),
-                    over.source.display()
-                )));
-            }
-            for mount in on_it.into_iter().chain([mount]) {
-                let known = targets.iter().any(|target| target.mount.id == mount.id);
-                if !known {
-                    let (mount, table) = (mount.clone(), table.clone());
-                    targets.push(Target { mount, table, namespace_of: None });
-                }
-            }
+            self.add(mount, &table, None, &mut targets)?;
         }
         // A mount that is left behind alone, after it is gone here, is seen in the next round. To look through the namespaces of
         // all processes takes as long as to look for holders, so the kernel is asked first.
         let elsewhere = self.in_all_namespaces && self.is_alive() != Some(false);
         if targets.is_empty() && elsewhere {
-            targets = self.foreign(deadline);
+            for copy in elsewhere::copies(|mount| self.includes_abroad(mount), deadline) {
+                let table = Arc::new(copy.table);
+                if let Some(mount) = table.with_id(copy.id) {
+                    self.add(mount, &table, Some(copy.pid), &mut targets)?;
+                }
+            }
         }
         Ok(targets)
     }
 
-    fn foreign(&self, deadline: &Deadline) -> Vec<Target> {
-        let copies = elsewhere::copies(|mount| self.includes_abroad(mount), deadline);
-        let target = |copy: elsewhere::Copy| {
-            let mount = copy.mount()?.clone();
-            Some(Target { mount, table: copy.table.into(), namespace_of: Some(copy.pid) })
+    /// Adds a mount with all that is mounted on it.
+    fn add(
+        &self,
+        mount: &Mount,
+        table: &Arc<Table>,
+        namespace_of: Option<i32>,
+        targets: &mut Vec<Target>,
+    ) -> Result<()> {
+        // What a bind mount shows has it too, if both share; and that is somebody else's.
+        let shares = |one: &Mount| {
+            let parent = table.with_id(one.parent);
+            !self.in_all_namespaces && parent.is_some_and(|parent| parent.shared.is_some())
         };
-        copies.into_iter().filter_map(target).collect()
+        let target = |one: &Mount| Target {
+            mount: one.clone(),
+            table: table.clone(),
+            namespace_of,
+            apart: (one.id != mount.id && shares(one)).then(|| mount.point.clone()),
+        };
+        if let Some(over) = table.hidden_by(mount).filter(|over| !self.shows(over)) {
+            return Err(Error::Failed(format!(
+                "cannot unmount {}: {} is mounted over it at {}; unmount that first",
+                target(mount).place(),
+                over.source.display(),
+                over.point.display()
+            )));
+        }
+        for one in table.below(mount).into_iter().chain([mount]) {
+            let is_it =
+                |known: &Target| known.mount.id == one.id && known.namespace_of == namespace_of;
+            if !targets.iter().any(is_it) {
+                targets.push(target(one));
+            }
+        }
+        Ok(())
     }
 }
 
 /// Where a mount is moved to out of the way of new users: a hidden neighbour of the mount point.
 pub(super) fn refuge(point: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
+    let mut name = OsString::from(".");
     name.push(point.file_name().unwrap_or_default());
     point.with_file_name(name)
 }
@@ -110,15 +143,17 @@ pub(super) struct Target {
     pub table: Arc<Table>,
     /// A process in whose namespace it is, unless that is ours.
     pub namespace_of: Option<i32>,
+    /// The mount that is cut off from those with which it shares, before this one on it is unmounted.
+    pub apart: Option<PathBuf>,
 }
 
 impl Target {
     /// Where it is, for a reason.
     pub(super) fn place(&self) -> String {
-        let point = self.mount.point.display();
+        let point = path::shortened(&self.mount.point);
         match self.namespace_of {
             Some(pid) => format!("{point} in the mount namespace of process {pid}"),
-            None => point.to_string(),
+            None => point,
         }
     }
 }
@@ -152,7 +187,9 @@ mod tests {
         let mut meant = Meant {
             kind: "ext4".to_owned(),
             device: Device { major: 8, minor: 1 },
+            disk: None,
             root: "/sub".into(),
+            subvolume: None,
             point: "/srv".into(),
             everywhere: false,
             everywhere_abroad: false,

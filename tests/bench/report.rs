@@ -187,7 +187,7 @@ fn file_systems(results: &mounts::Results) -> String {
                     | | ocfbox, ms | shell, ms | floor, ms | CPU, ms | peak KiB |\n|---|--:|--:|--:|--:|--:|\n"
         .to_owned();
     let monitors = results.monitors.iter();
-    for row in monitors.chain([&results.idle, &results.idle_in_a_crowd, &results.held]) {
+    for row in monitors.chain([&results.idle, &results.idle_in_a_crowd]).chain(&results.held) {
         let both = |column: fn(&Sample) -> f64, digits: fn(f64) -> String| {
             format!(
                 "{} / {}",

@@ -30,13 +30,39 @@ fn read_only_without_having_been_asked_for() {
     call.run("start").code(1).because(&["read-only"]);
     host.sh("mount -o remount,rw mnt");
     call.run("monitor").code(0);
-    host.sh("mount -o remount,bind,ro mnt");
+    host.sh("umount -l /sys");
+    call.run("monitor").code(0);
+    host.sh("mount -t sysfs sysfs /sys; mount -o remount,bind,ro mnt");
     call.run("monitor").code(1).because(&["remounted"]);
     ends_well(&host, &call);
     let asked = call.param("options", "loop,ro");
     asked.run("start").code(0);
     asked.run("monitor").code(0);
     asked.run("stop").code(0);
+}
+
+/// What was read-only from the beginning is no fault of its mount.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn read_only_by_nature() {
+    let host = Host::new();
+    host.sh("mkdir one two base; mount -t tmpfs -o ro t base");
+    let lower = format!("lowerdir={}:{}", host.text("one"), host.text("two"));
+    let overlay = host.call("overlay", host.path("mnt"), "overlay").param("options", lower);
+    let bind = host.call(&host.text("base"), host.path("mnt"), "none").param("options", "bind");
+    for call in [&overlay, &bind] {
+        call.run("start").code(0);
+        call.clone().recurring().run("monitor").code(0);
+        call.run("stop").code(0);
+    }
+    // What was writable and is not any more is a fault.
+    host.sh("mount -o remount,rw base");
+    bind.run("start").code(0);
+    host.sh("mount -o remount,bind,ro mnt");
+    bind.run("monitor").code(1).because(&["read-only", "remounted"]);
+    bind.run("stop").code(0);
+    host.sh("umount base");
+    host.is_clean();
 }
 
 #[test]
@@ -111,4 +137,24 @@ fn monitor_does_not_look_into_the_file_system_and_is_short() {
     assert!(!calls.iter().any(|line| line.contains("fork") || line.contains("clone")), "{text}");
     assert!(calls.len() < 120, "{} calls", calls.len());
     call.run("stop").code(0);
+}
+
+/// The kernel's table may lack a line while it changes (before Linux 5.8): before anything is said to be gone it is read again.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn what_is_not_there_is_looked_for_twice() {
+    let host = Host::new();
+    let call = host.call("tmpfs", host.path("mnt"), "tmpfs");
+    let trace = host.text("trace");
+    let looks = |action: &str, code: i32, behind: &str| {
+        call.run_behind(&["strace", "-o", &trace], action).code(code);
+        let text = fs::read_to_string(host.path("trace")).unwrap();
+        let behind = text.rfind(behind).unwrap_or_else(|| panic!("no {behind}: {text}"));
+        text[behind..].lines().filter(|line| line.contains("mountinfo\"")).count()
+    };
+    assert_eq!(looks("monitor", 7, "execve"), 2);
+    call.run("start").code(0);
+    assert_eq!(looks("monitor", 0, "execve"), 1);
+    assert!(looks("stop", 0, "SIGCHLD") >= 2);
+    host.is_clean();
 }

@@ -122,6 +122,41 @@ fn who_called_the_agent_is_never_ended() {
 
 #[test]
 #[ignore = "needs root: tests/run mounts"]
+fn the_cluster_is_never_ended() {
+    let host = Host::new();
+    let call = started(&host).within(3);
+    host.sh("cp $(command -v sleep) corosync");
+    let mut cluster = host.leave("cd mnt; touch ../ready; exec ../corosync 60");
+    await_that("its name", || !host.sh("pgrep -x corosync || :").is_empty());
+    call.run("stop").code(1).because(&["(corosync) works in", "protected"]);
+    assert!(cluster.lives());
+    drop(cluster);
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
+/// Whoever uses it may hang, and so may who looks at it: stop asks the kernel only, and signals by descriptors.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn stop_does_not_look_into_the_file_system() {
+    let host = Host::new();
+    let call = started(&host);
+    let mut user = host.leave("cd mnt; touch ../ready; exec sleep 60");
+    let (trace, point) = (host.text("trace"), host.text("mnt"));
+    call.run_behind(&["strace", "-o", &trace], "stop").code(0);
+    user.ended();
+    let text = std::fs::read_to_string(host.path("trace")).unwrap();
+    let looks: Vec<_> = text.lines().filter(|line| line.contains(&format!("\"{point}"))).collect();
+    assert!(looks.iter().all(|line| line.contains("execve(")), "{looks:?}");
+    assert!(text.contains("pidfd_send_signal("), "{text}");
+    for call in ["\nkill(", "\ntgkill(", "\nsync(", "\nsyncfs("] {
+        assert!(!text.contains(call), "{call}");
+    }
+    host.is_clean();
+}
+
+#[test]
+#[ignore = "needs root: tests/run mounts"]
 fn devices_that_stand_on_it_are_named() {
     let host = Host::new();
     let call = started(&host).within(3);

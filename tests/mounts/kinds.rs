@@ -131,6 +131,13 @@ fn the_subvolumes_of_a_btrfs_are_two_resources() {
     call("one").run("stop").code(0);
     assert_eq!(host.mounts().len(), 1, "the other one stays");
     call("two").run("monitor").code(0);
+    // The topmost directory shows all of them, and is one more.
+    let top = host.call(&device, host.path("top"), "btrfs");
+    top.run("start").code(0);
+    host.sh("mkdir other; mount --bind top other; ls top/two");
+    top.run("stop").code(0);
+    assert_eq!(host.mounts().len(), 1, "{:?}", host.mounts());
+    call("two").run("monitor").code(0);
     call("two").run("stop").code(0);
     host.sh(&format!("losetup -d {device}"));
     host.is_clean();

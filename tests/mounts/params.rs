@@ -143,6 +143,16 @@ fn links_of_udev() {
     host.sh(&format!("sleep 0.7; ln -s {device} /dev/disk/by-label/late"));
     assert!(starting.wait().unwrap().success(), "{}", host.log());
     late.run("stop").code(0);
+    // What stands there is by its link another one than what is asked for, and somebody else's.
+    host.sh(&format!(
+        "mkdir -p /dev/disk/by-uuid; ln -s {device} /dev/disk/by-uuid/ab-cd; mount {device} mnt"
+    ));
+    for (name, code) in [("UUID=AB-CD", 0), ("UUID=ab-ce", 7), ("LABEL=A/B", 7), ("LABEL=late", 0)]
+    {
+        host.call(name, host.path("mnt"), "ext4").run("monitor").code(code);
+    }
+    host.call("UUID=ab-ce", host.path("mnt"), "ext4").run("stop").code(0);
+    host.sh("umount mnt");
     host.sh(&format!("losetup -d {device}; umount -l /dev dev"));
     host.is_clean();
 }

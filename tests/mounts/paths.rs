@@ -71,6 +71,99 @@ fn what_is_mounted_over_it_is_seen() {
     host.is_clean();
 }
 
+/// The way to the mount point leads elsewhere by the time of the stop, and the device is mounted still.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_link_on_the_way_that_was_changed() {
+    let host = Host::new();
+    host.sh("mkdir one two; ln -s one link");
+    let image = host.image("ext4");
+    let call = host.call(&image, host.path("link/mnt"), "ext4").param("options", "loop");
+    call.run("start").code(0);
+    host.sh("ln -sfn two link");
+    call.run("monitor").code(1).because(&["is mounted at", "/one/mnt, and not at", "/two/mnt any"]);
+    call.run("stop").code(0);
+    assert_eq!(host.mounts(), []);
+    call.run("monitor").code(7);
+    host.sh("ln -sfn one link");
+    call.run("start").code(0);
+    call.run("monitor").code(0);
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
+/// A start that is refused because of what was taken elsewhere does not unmount it there.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_start_takes_back_only_what_it_did() {
+    let host = Host::new();
+    let call = host.on_image("ext4");
+    call.run("start").code(0);
+    host.sh("mkdir other; mount --bind mnt other; umount mnt; touch other/precious");
+    for _ in 0..2 {
+        call.run("start").code(2).because(&["is mounted at", "/other already"]);
+        host.sh("ls other/precious");
+    }
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
+/// A reason has 199 letters, and what holds the mount has to be in them.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_long_name_leaves_room_for_the_holder() {
+    let host = Host::new();
+    let long = format!("{}/{}/end", "a".repeat(250), "ä".repeat(120));
+    let call = host.call("tmpfs", host.path(&long), "tmpfs").param("force_unmount", "safe");
+    call.run("start").code(0);
+    let user = host.leave(&format!("cd {long}; touch ../../../ready; exec sleep 60"));
+    let words = ["cannot unmount …", "(sleep) works in …", "/end: ", "force_unmount=true"];
+    call.run("stop").code(1).because(&words);
+    drop(user);
+    call.run("stop").code(0);
+    host.is_clean();
+}
+
+/// The name to which `move` moves a mount may be somebody else's.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_hidden_neighbour_is_a_stranger() {
+    let host = Host::new();
+    host.sh("mkdir .mnt; mount -t tmpfs t .mnt; touch .mnt/precious");
+    let call = host.call("tmpfs", host.path("mnt"), "tmpfs");
+    call.run("monitor").code(7);
+    call.clone().recurring().run("monitor").code(7);
+    call.run("start").code(0);
+    call.run("stop").code(0);
+    call.run("stop").code(0);
+    host.sh("ls .mnt/precious; umount .mnt; chmod 700 .mnt");
+    call.run("start").code(0);
+    call.run("stop").code(0);
+    assert!(host.path(".mnt").is_dir(), "an empty directory of others stays");
+    host.is_clean();
+}
+
+/// Nobody can unmount what no path leads to; stop says so at once, and touches nobody.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn what_is_mounted_over_a_directory_above_is_seen() {
+    let host = Host::new();
+    host.sh("mkdir -p above/mnt");
+    let call = host.call("tmpfs", host.path("above/mnt"), "tmpfs").recurring();
+    call.run("start").code(0);
+    let mut user = host.leave("cd above/mnt; touch ../../ready; exec sleep 60");
+    host.sh("mount -t tmpfs over above");
+    call.run("monitor").code(1).because(&["is hidden", "over is mounted over it", "/above;"]);
+    let stopped = call.run("stop").code(1);
+    assert!(stopped.took.as_secs() < 5, "{:?}", stopped.took);
+    stopped.because(&["over is mounted over it at", "/above; unmount that first"]);
+    assert!(user.lives());
+    host.sh("umount above");
+    call.run("stop").code(0);
+    user.ended();
+    host.is_clean();
+}
+
 #[test]
 #[ignore = "needs root: tests/run mounts"]
 fn what_is_mounted_below_it_goes_with_it() {
@@ -89,9 +182,11 @@ fn what_is_mounted_below_it_goes_with_it() {
 #[test]
 #[ignore = "needs root: tests/run mounts"]
 fn what_somebody_took_elsewhere_is_not_stopped() {
-    each(["mount --move mnt other", "mount --bind mnt other; umount mnt"], |commands| {
+    let ways = ["mount --move mnt other", "mount --bind mnt other; umount mnt"];
+    let cases = ways.iter().flat_map(|way| [("ext4", way), ("btrfs", way)]);
+    each(cases, |(kind, commands)| {
         let host = Host::new();
-        let call = host.on_image("ext4");
+        let call = host.on_image(kind);
         call.run("start").code(0);
         host.sh(&format!("mkdir other; {commands}"));
         for call in [call.clone(), call.clone().recurring()] {

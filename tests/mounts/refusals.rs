@@ -94,6 +94,29 @@ fn a_file_that_has_two_names() {
     host.is_clean();
 }
 
+/// Nor do two have it who look at the same moment.
+#[test]
+#[ignore = "needs root: tests/run mounts"]
+fn a_file_that_many_start_at_once() {
+    let host = Host::new();
+    let image = host.image("ext4");
+    let calls: Vec<_> = (0..6)
+        .map(|n| host.call(&image, host.path(format!("m{n}")), "ext4").param("options", "loop"))
+        .collect();
+    for _ in 0..6 {
+        let starting: Vec<_> = calls.iter().map(|call| call.begin("start")).collect();
+        let codes = starting.into_iter().map(|mut start| start.wait().unwrap().code());
+        let mut codes: Vec<_> = codes.collect();
+        codes.sort_unstable();
+        assert_eq!(codes[..2], [Some(0), Some(2)], "{}", host.log());
+        assert_eq!((codes[5], host.mounts().len()), (Some(2), 1));
+        for call in &calls {
+            call.run("stop").code(0);
+        }
+        host.is_clean();
+    }
+}
+
 /// The driver of loop devices asks a file's own file system about it, which may have stopped answering.
 #[test]
 #[ignore = "needs root: tests/run mounts"]

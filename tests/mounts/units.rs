@@ -37,6 +37,13 @@ fn a_line_of_fstab() {
         write(&format!("/dev/x {point}/ ext4 {options} 0 2"));
         refused(&call, &["line 3 of /etc/fstab", &point, "add `noauto`"]);
     }
+    // As the parameter calls it, and as it is.
+    host.sh("mkdir real; ln -s real link");
+    let linked = host.call("tmpfs", host.path("link"), "tmpfs");
+    for name in ["link", "real"] {
+        write(&format!("/dev/x {} ext4 defaults", host.text(name)));
+        refused(&linked, &["line 3 of /etc/fstab", "add `noauto`"]);
+    }
     write(&format!("/dev/x {point} ext4 noauto,x-systemd.automount"));
     refused(&call, &["line 3 of /etc/fstab", "remove `x-systemd.automount`"]);
     for line in [

@@ -20,7 +20,7 @@ impl Kernel {
         if std::env::consts::ARCH != "x86_64" {
             return Err("the guest has programs of this machine, which has to be an x86_64".into());
         }
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm-kernel");
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("vm-{NEWEST}"));
         if !home.exists() {
             fetch(&home)?;
         }

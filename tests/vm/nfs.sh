@@ -50,8 +50,15 @@ nfs_server() {
 reaches_server() { ping -c 1 -W 1 $server; }
 
 # Pulls the server's cable, or plugs it in again.
-cut_off() { ip -n switch link set there nomaster; }
-comes_back() { ip -n switch link set there master br0; }
+cut_off() {
+  ip -n switch link set there nomaster
+  milliseconds=12000
+}
+# The server may remember what an earlier mount had open; then the kernel asks it ten times, a second each, to forget its client.
+comes_back() {
+  ip -n switch link set there master br0
+  milliseconds=40000
+}
 
 # The kernel's server outlives its namespaces otherwise, and who waits for it this case.
 nfs_end() {
@@ -61,10 +68,11 @@ nfs_end() {
 }
 
 # Filesystem CODE ACTION [NAME=VALUE...]: of the export at the mount point, with a timeout of 12 s.
+milliseconds=12000
 filesystem() {
   code=$1 action=$2
   shift 2
-  ocf "$code" Filesystem "$action" device=$export directory=$point fstype=nfs CRM_meta_timeout=12000 "$@"
+  ocf "$code" Filesystem "$action" device=$export directory=$point fstype=nfs CRM_meta_timeout=$milliseconds "$@"
 }
 
 # What is mounted at a place, as "type source", the last on top.

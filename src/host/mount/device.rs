@@ -117,7 +117,23 @@ impl Source {
         }
     }
 
-    /// The same, and where udev has no link by reading what stands on the devices that there are.
+    /// Whether that is known to be another device: by a link of udev that has another value.
+    #[must_use]
+    pub fn is_another(&self, device: Device) -> bool {
+        let Self::Tagged(tag, value) = self else { return false };
+        let place = Path::new("/dev/disk").join(tag.directory());
+        let own = link_name(value);
+        // Identities are written in either case.
+        let is_own = |name: &OsStr| match tag {
+            Tag::Uuid | Tag::PartUuid => name.eq_ignore_ascii_case(&own),
+            Tag::Label | Tag::PartLabel => name == own,
+        };
+        let links = std::fs::read_dir(place).into_iter().flatten().flatten();
+        let mut its = links.filter(|link| number(&link.path()) == Some(device)).peekable();
+        its.peek().is_some() && !its.any(|link| is_own(&link.file_name()))
+    }
+
+    /// Where the block device is; where udev has no link, by reading what stands on the devices that there are.
     #[must_use]
     pub fn found(&self) -> Option<PathBuf> {
         match (self.linked(), self) {

@@ -55,7 +55,7 @@ pub fn copies(meant: impl Fn(&Mount) -> bool, deadline: &Deadline) -> Vec<Copy> 
     found
 }
 
-fn namespace(process: &str) -> Option<PathBuf> {
+pub(super) fn namespace(process: &str) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{process}/ns/mnt")).ok()
 }
 

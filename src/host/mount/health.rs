@@ -46,7 +46,7 @@ fn of_kind(mount: &Mount, expected: Expected) -> Option<String> {
 }
 
 fn read_only(mount: &Mount, expected: Expected) -> Option<String> {
-    if !expected.writable || READ_ONLY_KINDS.iter().any(|kind| mount.is_kind(kind)) {
+    if !expected.writable || is_read_only_by_nature(mount) {
         return None;
     }
     if !expected.bind && (mount.has_super_option("ro") || mount.has_super_option("emergency_ro")) {
@@ -59,6 +59,12 @@ fn read_only(mount: &Mount, expected: Expected) -> Option<String> {
         "it is mounted read-only, though not asked to be; somebody remounted it, or put `ro` among the options"
             .to_owned()
     })
+}
+
+/// Nobody can write to it: an overlay without a directory for what is written is as read-only as an image.
+fn is_read_only_by_nature(mount: &Mount) -> bool {
+    READ_ONLY_KINDS.iter().any(|kind| mount.is_kind(kind))
+        || (mount.is_kind("overlay") && mount.super_option("upperdir").is_none())
 }
 
 /// The block device of a mount. A btrfs has a number of its own, but its source is one of its devices.
@@ -74,6 +80,8 @@ pub fn disk_of(mount: &Mount) -> Option<Device> {
 fn gone(disk: Device) -> Option<String> {
     let path = PathBuf::from(format!("/sys/dev/block/{disk}"));
     let Ok(place) = fs::canonicalize(&path) else {
+        // A container without /sys tells of no device.
+        path.parent().filter(|all| all.exists())?;
         return Some(format!(
             "its device {disk} is gone; the disk was removed or lost its connection"
         ));
@@ -181,6 +189,15 @@ fn shut_down(mount: &Mount) -> Option<String> {
         ),
         _ => None,
     }
+}
+
+/// Whether the kernel has a btrfs with that device.
+#[must_use]
+pub fn is_alive_btrfs(disk: Device) -> Option<bool> {
+    let place = fs::canonicalize(format!("/sys/dev/block/{disk}")).ok()?;
+    let name = place.file_name()?;
+    let all = entries(Path::new("/sys/fs/btrfs"));
+    Some(all.iter().any(|place| place.join("devices").join(name).exists()))
 }
 
 /// Whether two devices belong to one mounted btrfs.

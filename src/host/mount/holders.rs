@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::scan::{self, Finding, Use};
 use super::table::decoded;
-use super::{Mount, Table, device, health, loopdev};
+use super::{Mount, Table, device, health, loopdev, path};
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::host::process::{Identity, Process};
@@ -65,6 +65,12 @@ pub struct Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told(&self.finding.file.to_string_lossy()))
+    }
+}
+
+impl Holder {
+    fn told(&self, file: &str) -> String {
         let how = match self.finding.how {
             Use::WorkingDirectory => "works in",
             Use::Root => "has its root at",
@@ -76,7 +82,7 @@ impl fmt::Display for Holder {
         let Process { identity, name, .. } = &self.process;
         // Whoever sleeps so deeply ends for no signal, and what he waits for is the cause.
         let state = if self.process.is_uninterruptible() { ", hangs in state D" } else { "" };
-        write!(f, "{} ({name}{state}) {how} {}", identity.pid, self.finding.file.display())
+        format!("{} ({name}{state}) {how} {file}", identity.pid)
     }
 }
 
@@ -112,7 +118,7 @@ impl Holders {
     pub fn listed(&self) -> String {
         let mut words: Vec<String> = Vec::new();
         for holder in &self.found {
-            let next = holder.to_string();
+            let next = holder.told(&path::shortened(&holder.finding.file));
             let length: usize = words.iter().map(String::len).sum();
             // The reason has to have room for what mends it.
             if !words.is_empty() && length + next.len() > MOST_LISTED {

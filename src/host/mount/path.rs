@@ -13,6 +13,9 @@ use crate::error::{Doing, Result};
 /// As many symbolic links as the kernel follows (`path_resolution(7)`).
 const MOST_LINKS: u32 = 40;
 
+/// So many letters of a path are for a reason.
+const LONGEST: usize = 50;
+
 /// `path` without symbolic links, dots and double slashes. What is a mount point is no link, so that it is not asked; and
 /// what does not exist is taken as it is written.
 ///
@@ -26,6 +29,16 @@ pub fn resolve(path: &Path, table: &Table) -> Result<PathBuf> {
 #[must_use]
 pub fn resolve_here(path: &Path, table: &Table) -> Option<PathBuf> {
     resolved(path, table, |part| table.covering(part).is_none_or(is_here)).ok()
+}
+
+/// The path for a reason, which has to have room for more: of a long one the end, which tells more than its beginning.
+#[must_use]
+pub fn shortened(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    match text.chars().count().saturating_sub(LONGEST) {
+        0 => text.into_owned(),
+        more => format!("…{}", text.chars().skip(more).collect::<String>()),
+    }
 }
 
 /// Whether it needs no other node, and no process, to answer.
@@ -89,6 +102,14 @@ fn parts(path: &Path) -> impl Iterator<Item = OsString> + '_ {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn of_a_long_path_the_end_is_told() {
+        assert_eq!(shortened(Path::new("/srv/ä")), "/srv/ä");
+        let short = shortened(&PathBuf::from("/ä".repeat(400)).join("end"));
+        assert!(short.starts_with('…') && short.ends_with("/end"));
+        assert_eq!(short.chars().count(), LONGEST + 1);
+    }
 
     #[test]
     fn links_are_followed_and_what_is_missing_is_taken_as_written() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::task;
-use super::{Device, Mount, Table, bound};
+use super::{Device, Mount, Table, bound, elsewhere};
 use crate::deadline::Deadline;
 use crate::host::survey;
 
@@ -63,21 +63,24 @@ pub struct Sought {
 struct One {
     id: u32,
     point: PathBuf,
-    by_text: bool,
+    /// Where the text of a path has to do, the mount namespace in which it means this mount.
+    by_text: Option<PathBuf>,
     /// The number of its file system, if that is mounted nowhere else.
     only: Option<Device>,
 }
 
 impl Sought {
-    /// Adds a mount. `table` is the one in which it stands.
-    pub fn add(&mut self, mount: &Mount, table: &Table) {
+    /// Adds a mount. `table` is the one in which it stands, that of a process in another namespace unless it is ours.
+    pub fn add(&mut self, mount: &Mount, table: &Table, namespace_of: Option<i32>) {
         // Where another one is at the same place the text does not tell which one is meant.
         let alone = table.at(&mount.point).len() == 1 && table.hidden_by(mount).is_none();
         let asks = ["nfs", "nfs4", "9p"].iter().any(|kind| mount.is_kind(kind));
         let mut of_device = table.mounts().iter().filter(|other| other.device == mount.device);
         let only = of_device.nth(1).is_none().then_some(mount.device);
         let point = mount.point.clone();
-        self.mounts.push(One { id: mount.id, point, by_text: asks && alone, only });
+        let process = namespace_of.map_or_else(|| "thread-self".to_owned(), |pid| pid.to_string());
+        let by_text = (asks && alone).then(|| elsewhere::namespace(&process)).flatten();
+        self.mounts.push(One { id: mount.id, point, by_text, only });
     }
 
     /// Asks the kernel which sockets are bound to names in the mounts. It tells the file system of such a name and not the mount,
@@ -89,9 +92,17 @@ impl Sought {
         }
     }
 
-    /// The mounts in which a file may be that the kernel calls so.
-    pub(super) fn candidates(&self, file: &[u8]) -> impl Iterator<Item = bool> {
-        self.mounts.iter().filter(move |one| one.may_have(file)).map(|one| one.by_text)
+    /// The mounts in which a file may be that the kernel calls so, each with the namespace in which its text is proof.
+    pub(super) fn candidates(&self, file: &[u8]) -> impl Iterator<Item = Option<&Path>> {
+        self.mounts.iter().filter(move |one| one.may_have(file)).map(|one| one.by_text.as_deref())
+    }
+
+    /// For tests, which cannot make one.
+    #[cfg(test)]
+    pub(super) fn mean_another_namespace(&mut self) {
+        for one in &mut self.mounts {
+            one.by_text = one.by_text.take().map(|_| "mnt:[1]".into());
+        }
     }
 
     /// Whether that is one of the mounts.
@@ -108,14 +119,14 @@ impl Sought {
 impl One {
     fn may_have(&self, file: &[u8]) -> bool {
         if file == task::TOO_LONG {
-            return !self.by_text;
+            return self.by_text.is_none();
         }
         let point = self.point.as_os_str().as_bytes();
         let Some(rest) = file.strip_prefix(point.strip_suffix(b"/").unwrap_or(point)) else {
             return false;
         };
         // What a bind mount shows may have been removed, and is called so.
-        let removed = rest == b" (deleted)" && !self.by_text;
+        let removed = rest == b" (deleted)" && self.by_text.is_none();
         rest.is_empty() || rest[0] == b'/' || removed
     }
 }
@@ -153,7 +164,7 @@ mod tests {
     fn sought(lines: &[u8]) -> Sought {
         let table = Table::parse(lines).unwrap();
         let mut sought = Sought::default();
-        sought.add(&table.mounts()[0], &table);
+        sought.add(&table.mounts()[0], &table, None);
         sought
     }
 
@@ -169,7 +180,8 @@ mod tests {
     #[test]
     fn where_the_text_is_all_there_is_it_is_taken_as_it_is() {
         let sought = sought(b"5 1 0:9 / /u rw - nfs4 host:/ rw");
-        assert_eq!(sought.candidates(b"/u/x").collect::<Vec<_>>(), [true]);
+        let own = elsewhere::namespace("thread-self");
+        assert_eq!(sought.candidates(b"/u/x").collect::<Vec<_>>(), [own.as_deref()]);
         assert_eq!(sought.candidates(b"/u (deleted)").count(), 0);
         assert_eq!(sought.candidates(task::TOO_LONG).count(), 0);
     }

@@ -49,12 +49,11 @@ pub(super) fn first_use(pid: i32, sought: &Sought) -> Option<Found> {
         let own = (tid != pid).then(|| of_thread(&process, tid));
         let Some(directory) = own.as_ref().map_or(Some(&process), Option::as_ref) else { continue };
         let task = Task { directory, sought };
-        if task.has_ended() {
-            continue;
-        }
+        let Ok(works) = task.working_directory() else { continue };
         let shares = |what| first.is_some_and(|first| have_in_common(first, tid, what));
         let found = (first.is_none().then(|| task.program()).flatten())
-            .or_else(|| (!shares(Common::Directories)).then(|| task.place()).flatten())
+            .or(works)
+            .or_else(|| (!shares(Common::Directories)).then(|| task.root()).flatten())
             .or_else(|| (!shares(Common::Files)).then(|| task.open_file()).flatten());
         if found.is_some() {
             return found;
@@ -121,19 +120,23 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// One that has ended has no directory to work in.
-    fn has_ended(&self) -> bool {
+    /// Where it works, if that is in one of the mounts. One that has ended has no directory to work in.
+    fn working_directory(&self) -> Result<Option<Found>, Errno> {
         let mut buffer = [MaybeUninit::uninit(); PAGE];
-        matches!(target(self.directory, c"cwd", &mut buffer), Err(Errno::NOENT | Errno::SRCH))
+        let text = match target(self.directory, c"cwd", &mut buffer) {
+            Ok(text) => text,
+            Err(ended @ (Errno::NOENT | Errno::SRCH)) => return Err(ended),
+            Err(_) => return Ok(None),
+        };
+        Ok(self.is_in(text, c"cwd").then(|| (Use::WorkingDirectory, path(text))))
     }
 
     fn program(&self) -> Option<Found> {
         self.link(c"exe").map(|file| (Use::Program, file))
     }
 
-    fn place(&self) -> Option<Found> {
-        let directory = || self.link(c"cwd").map(|file| (Use::WorkingDirectory, file));
-        directory().or_else(|| self.link(c"root").map(|file| (Use::Root, file)))
+    fn root(&self) -> Option<Found> {
+        self.link(c"root").map(|file| (Use::Root, file))
     }
 
     /// Where a link leads, if that is in one of the mounts.
@@ -144,15 +147,22 @@ impl Task<'_> {
     }
 
     fn is_in(&self, text: &[u8], link: impl Arg) -> bool {
-        let mut candidates = self.sought.candidates(text).peekable();
-        if candidates.peek().is_none() {
-            return false;
-        }
-        if candidates.any(|by_text| by_text) {
+        let (by_text, by_number): (Vec<_>, Vec<_>) =
+            self.sought.candidates(text).partition(Option::is_some);
+        // In another namespace, such as that of a container, the same text is another place.
+        if !by_text.is_empty() && by_text.contains(&self.namespace().as_deref()) {
             return true;
+        }
+        if by_number.is_empty() {
+            return false;
         }
         let opened = open(self.directory, link, OFlags::PATH);
         opened.is_some_and(|opened| self.sought.has(mount_id(&opened)))
+    }
+
+    fn namespace(&self) -> Option<PathBuf> {
+        let mut buffer = [MaybeUninit::uninit(); PAGE];
+        target(self.directory, c"ns/mnt", &mut buffer).ok().map(path)
     }
 
     /// Numbers are given out from the lowest, and there are few gaps: so they are tried one by one, as many as there are (which
@@ -295,14 +305,38 @@ mod tests {
         let exe = std::env::current_exe().unwrap();
         let mount = table.covering(&exe).unwrap();
         let mut sought = Sought::default();
-        sought.add(mount, &table);
+        sought.add(mount, &table, None);
         let pid = std::process::id().cast_signed();
         assert_eq!(first_use(pid, &sought), Some((Use::Program, exe)));
         let mut stranger = Sought::default();
         let line = b"4294967295 1 0:0 / / rw - x x rw";
         let table = Table::parse(line).unwrap();
-        stranger.add(&table.mounts()[0], &table);
+        stranger.add(&table.mounts()[0], &table, None);
         assert_eq!(first_use(pid, &stranger), None, "the text alone proves nothing");
+    }
+
+    /// NFS is proven by text alone, which in a container means another place.
+    #[test]
+    fn the_same_text_in_another_namespace_proves_nothing() {
+        let table = Table::parse(b"4294967295 1 0:0 / / rw - nfs4 s:/x rw").unwrap();
+        let own = open(CWD, c"/proc/thread-self", OFlags::PATH).unwrap();
+        let mut nobody = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let uses = |namespace_of| {
+            let mut sought = Sought::default();
+            sought.add(&table.mounts()[0], &table, namespace_of);
+            Task { directory: &own, sought: &sought }
+                .working_directory()
+                .unwrap()
+                .map(|(how, _)| how)
+        };
+        assert_eq!(uses(None), Some(Use::WorkingDirectory));
+        assert_eq!(uses(Some(nobody.id().cast_signed())), Some(Use::WorkingDirectory), "its own");
+        nobody.kill().unwrap();
+        nobody.wait().unwrap();
+        let mut sought = Sought::default();
+        sought.add(&table.mounts()[0], &table, None);
+        sought.mean_another_namespace();
+        assert_eq!(Task { directory: &own, sought: &sought }.working_directory(), Ok(None));
     }
 
     #[test]
@@ -312,7 +346,7 @@ mod tests {
         let table = Table::own().unwrap();
         let mut sought = Sought::default();
         let mount = table.covering(&directory.path().canonicalize().unwrap()).unwrap();
-        sought.add(mount, &table);
+        sought.add(mount, &table, None);
         let own = open(CWD, c"/proc/thread-self", OFlags::PATH).unwrap();
         let task = Task { directory: &own, sought: &sought };
         for least in [3, 60, 900] {

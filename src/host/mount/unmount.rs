@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
-use nix::mount::{MntFlags, umount2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::Mode;
 
@@ -69,6 +69,8 @@ pub struct Doomed<'a> {
     pub mount: &'a Mount,
     /// A process in whose namespace it is, unless that is ours.
     pub namespace_of: Option<i32>,
+    /// The mount point above it whose likenesses elsewhere keep what is mounted on them.
+    pub apart: Option<&'a Path>,
 }
 
 /// What became of a process that unmounts.
@@ -156,6 +158,9 @@ fn words(doomed: Doomed<'_>, manner: Manner, at_most: Option<Duration>) -> Vec<O
     if let Some(pid) = doomed.namespace_of {
         words.extend(["--namespace-of".into(), pid.to_string().into()]);
     }
+    if let Some(above) = doomed.apart {
+        words.extend(["--apart".into(), above.into()]);
+    }
     words.extend(["--id".into(), doomed.mount.id.to_string().into()]);
     words.extend(["--".into(), doomed.mount.point.clone().into()]);
     words
@@ -163,10 +168,16 @@ fn words(doomed: Doomed<'_>, manner: Manner, at_most: Option<Duration>) -> Vec<O
 
 /// What the helper does: its exit code is the kernel's answer.
 #[must_use]
-pub fn as_helper(point: &Path, id: u32, namespace_of: Option<i32>, manner: Manner) -> u8 {
+pub fn as_helper(
+    point: &Path,
+    id: u32,
+    namespace_of: Option<i32>,
+    apart: Option<&Path>,
+    manner: Manner,
+) -> u8 {
     detached::settle();
     helper::introduce("unmount", Duration::ZERO);
-    let code = match checked(point, id, namespace_of, manner) {
+    let code = match checked(point, id, namespace_of, apart, manner) {
         Ok(Answer::Done) => 0,
         Ok(Answer::Busy) => libc::EBUSY,
         Ok(Answer::NotMounted) => libc::EINVAL,
@@ -180,6 +191,7 @@ fn checked(
     point: &Path,
     id: u32,
     namespace_of: Option<i32>,
+    apart: Option<&Path>,
     manner: Manner,
 ) -> Result<Answer, Errno> {
     // In another namespace /proc may be elsewhere, or nowhere.
@@ -197,6 +209,11 @@ fn checked(
     // Something was mounted over it meanwhile, which is not ours to unmount.
     if table.on_top(point).is_none_or(|mount| mount.id != id) {
         return Ok(Answer::Busy);
+    }
+    // What is unmounted on a mount that shares is unmounted on all that share with it (`mount_namespaces(7)`).
+    if let Some(above) = apart {
+        let flags = MsFlags::MS_SLAVE | MsFlags::MS_REC;
+        mount(None::<&str>, above, None::<&str>, flags, None::<&str>)?;
     }
     here(point, manner)
 }

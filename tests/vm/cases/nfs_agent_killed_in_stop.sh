@@ -14,11 +14,11 @@ wait $stop || true
 same "processes that are left" "$(helpers)" 1
 # It is not stopped yet, and nobody says that it is.
 at_most 4 filesystem 1 monitor CRM_meta_timeout=2000
-because "still hangs in the kernel"
+because "an earlier unmount of"
 at_most 4 filesystem 1 stop CRM_meta_timeout=2000
-because "still hangs in the kernel"
+because "an earlier unmount of"
 at_most 4 filesystem 1 start CRM_meta_timeout=2000
-because "still hangs in the kernel"
+because "an earlier unmount of"
 same "processes that are left" "$(helpers)" 1
 # It gives up by itself, without its agent and without its server.
 at_most 30 filesystem 0 stop CRM_meta_timeout=60000

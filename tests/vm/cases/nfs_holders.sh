@@ -23,7 +23,7 @@ done
 sh -c "exec 5<$point/file; trap '' TERM; while :; do sleep 1; done" & reader=$!
 $point/sleep 1000 & program=$!
 sleep 1
-at_most 12 filesystem 0 stop
+at_most 12 filesystem 0 stop CRM_meta_timeout=12000
 for holder in $inside $reader $program; do
   is_dead $holder || fail "$holder is left: $(state_of $holder)"
 done
