@@ -182,7 +182,7 @@ fn crowd(results: &Results) -> String {
 
 fn file_systems(results: &mounts::Results) -> String {
     let mut text = "## Filesystem where there is much\n\n\
-                    A tmpfs. Each process of a crowd has 20 files open; users have one more in the mount, and end when they are told to. The floor is a C \
+                    A tmpfs. Each process of a crowd has 4 or 20 files open, as the row says; users have one more in the mount, and end when they are told to. The floor is a C \
                     program that only reads the table of mounts, or only unmounts.\n\n\
                     | | ocfbox, ms | shell, ms | floor, ms | CPU, ms | peak KiB |\n|---|--:|--:|--:|--:|--:|\n"
         .to_owned();
