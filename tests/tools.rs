@@ -246,25 +246,31 @@ fn ocf_tester_passes() {
         mq::install(Path::new("/tmp/mq"));
         mq::define(Path::new("/tmp/mq"), "OCFTESTER");
         for (name, parameters) in TESTED_WITH.iter().copied() {
-            let mut words = vec!["-n", "test"];
-            words.extend(parameters.iter().flat_map(|parameter| ["-o", parameter]));
-            let path = agent(name);
-            words.push(&path);
-            let Run { code, stdout, stderr } = sandbox.run("ocf-tester", words);
-            let said = format!("{stdout}{stderr}");
-            assert_eq!(code, Some(0), "{name}: {said}");
-            assert!(
-                stdout.contains("passed all tests") && !said.contains("* rc="),
-                "{name}: {said}"
-            );
-            // The last that ocf-tester does is a reload, which starts some that are stopped; and processes are the host's.
-            let mut stop = sandbox.command(&path);
-            stop.arg("stop").env("OCF_ROOT", "/usr/lib/ocf").env("OCF_RESOURCE_INSTANCE", "test");
-            stop.env("OCF_RA_VERSION_MAJOR", "1").env("OCF_RA_VERSION_MINOR", "1");
-            for (parameter, value) in parameters.iter().filter_map(|word| word.split_once('=')) {
-                stop.env(format!("OCF_RESKEY_{parameter}"), value);
+            pass(sandbox, name, parameters);
+            let described = sandbox.run(&agent(name), ["meta-data"]).ok();
+            if described.contains("<parameter name=\"watch\"") {
+                pass(sandbox, name, &[parameters, &["watch=true"]].concat());
             }
-            sandbox::run(&mut stop).ok();
         }
     });
+}
+
+#[track_caller]
+fn pass(sandbox: &Sandbox, name: &str, parameters: &[&str]) {
+    let mut words = vec!["-n", "test"];
+    words.extend(parameters.iter().flat_map(|parameter| ["-o", parameter]));
+    let path = agent(name);
+    words.push(&path);
+    let Run { code, stdout, stderr } = sandbox.run("ocf-tester", words);
+    let said = format!("{stdout}{stderr}");
+    assert_eq!(code, Some(0), "{name}: {said}");
+    assert!(stdout.contains("passed all tests") && !said.contains("* rc="), "{name}: {said}");
+    // The last that ocf-tester does is a reload, which starts some that are stopped; and processes are the host's.
+    let mut stop = sandbox.command(&path);
+    stop.arg("stop").env("OCF_ROOT", "/usr/lib/ocf").env("OCF_RESOURCE_INSTANCE", "test");
+    stop.env("OCF_RA_VERSION_MAJOR", "1").env("OCF_RA_VERSION_MINOR", "1");
+    for (parameter, value) in parameters.iter().filter_map(|word| word.split_once('=')) {
+        stop.env(format!("OCF_RESKEY_{parameter}"), value);
+    }
+    sandbox::run(&mut stop).ok();
 }
