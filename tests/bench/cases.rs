@@ -85,6 +85,20 @@ pub const ALL: &[Case] = &[
         ..plain("IPv6addr", &[("nic", "eth0"), ("cidr_netmask", "64")])
     },
     Case {
+        label: "IPaddr2 (watch)",
+        peer: None,
+        ..plain(
+            "IPaddr2",
+            &[
+                ("ip", "198.18.255.12"),
+                ("nic", "eth0"),
+                ("cidr_netmask", "16"),
+                ("conflict_check", "false"),
+                ("watch", "true"),
+            ],
+        )
+    },
+    Case {
         label: "MACaddr (device)",
         peer: None,
         conflict_check: true,
@@ -144,6 +158,11 @@ pub const ALL: &[Case] = &[
         ..plain("service", &[("command", "/bin/sleep 4712"), ("settle", "0")])
     },
     Case {
+        label: "service (command, watch)",
+        peer: None,
+        ..plain("service", &[("command", "/bin/sleep 4712"), ("settle", "0"), ("watch", "true")])
+    },
+    Case {
         apart: [
             &[("configfile", "/run/bench/apache-8001.conf")],
             &[("configfile", "/run/bench/apache-8002.conf")],
@@ -170,6 +189,19 @@ pub const ALL: &[Case] = &[
             &[("directory", "/run/bench/mount-shell")],
         ],
         ..plain("Filesystem", &[("device", "tmpfs"), ("fstype", "tmpfs")])
+    },
+    Case {
+        label: "Filesystem (tmpfs, watch)",
+        peer: None,
+        ..plain(
+            "Filesystem",
+            &[
+                ("device", "tmpfs"),
+                ("fstype", "tmpfs"),
+                ("directory", "/run/bench/mount-ours"),
+                ("watch", "true"),
+            ],
+        )
     },
     Case {
         label: "Filesystem (ext4, loop)",
