@@ -7,7 +7,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Instant;
 
 use super::{Wanted, substitute};
 use crate::agent::Cx;
@@ -109,25 +108,12 @@ fn owner(
     questions: &[Vec<u8>],
 ) -> io::Result<Option<Owner>> {
     trace_ask!("{} questions for {} and its addresses", questions.len(), wanted.mac);
-    let begin = Instant::now();
-    let mut times = PATIENCE.questions.iter().peekable();
-    let mut buffer = [0; 128];
-    loop {
-        let elapsed = begin.elapsed();
-        if elapsed >= PATIENCE.end {
-            trace_answer!("nobody has {} or its addresses", wanted.mac);
-            return Ok(None);
-        }
-        if times.next_if(|at| **at <= elapsed).is_some() {
-            questions.iter().try_for_each(|frame| socket.send(frame))?;
-        }
-        let wake = times.peek().map_or(PATIENCE.end, |at| **at);
-        let received = socket.receive(&mut buffer, wake.saturating_sub(elapsed))?;
-        let frame = received.map(|length| &buffer[..length.min(buffer.len())]);
-        if let Some(owner) = frame.and_then(|frame| judged(frame, wanted, net)) {
-            return Ok(Some(owner));
-        }
+    let send = || questions.iter().try_for_each(|frame| socket.send(frame));
+    let owner = PATIENCE.ask(socket, &send, &mut |frame| judged(frame, wanted, net))?;
+    if owner.is_none() {
+        trace_answer!("nobody has {} or its addresses", wanted.mac);
     }
+    Ok(owner)
 }
 
 /// What a frame of somebody else says. This host's other cards on the same network speak too.

@@ -122,6 +122,46 @@ pub struct Patience<'a> {
     pub end: Duration,
 }
 
+/// Frames that are read after the end: what came while this process had no CPU came in time.
+const MOST_UNREAD: u32 = 10_000;
+
+impl Patience<'_> {
+    /// Asks by `send`, and gives each frame that comes to `heard`, until it knows the answer or time is over. Where this
+    /// process is late with a question, whoever is asked has his time all the same.
+    ///
+    /// # Errors
+    /// The question could not be asked.
+    pub fn ask<T>(
+        &self,
+        socket: &PacketSocket,
+        send: &dyn Fn() -> io::Result<()>,
+        heard: &mut dyn FnMut(&[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        let begin = Instant::now();
+        let mut questions = self.questions.iter().peekable();
+        let (mut end, mut unread, mut buffer) = (self.end, MOST_UNREAD, [0; 128]);
+        loop {
+            let elapsed = begin.elapsed();
+            if let Some(at) = questions.next_if(|at| **at <= elapsed) {
+                send()?;
+                end = self.end + elapsed.saturating_sub(*at);
+            }
+            let wake = questions.peek().map_or(end, |at| **at);
+            let received = socket.receive(&mut buffer, wake.saturating_sub(elapsed))?;
+            let frame = received.map(|length| &buffer[..length.min(buffer.len())]);
+            if let Some(answer) = frame.and_then(&mut *heard) {
+                return Ok(Some(answer));
+            }
+            if questions.peek().is_none() && elapsed >= end {
+                if received.is_none() || unread == 0 {
+                    return Ok(None);
+                }
+                unread -= 1;
+            }
+        }
+    }
+}
+
 /// A host that has the address answers within a millisecond or two. RFC 5227 waits for seconds, which is more than a
 /// takeover may cost; the second question is for the one frame that a busy switch drops. A later answer is heard by
 /// the process that goes on announcing.
@@ -145,29 +185,15 @@ pub fn who_has(
     patience: &Patience<'_>,
 ) -> io::Result<Option<Mac>> {
     let [frame, _] = probes(mac, ip, BROADCAST);
-    let begin = Instant::now();
-    let mut questions = patience.questions.iter().peekable();
-    let mut buffer = [0; 128];
     trace_ask!("ARP probe for {ip}");
-    loop {
-        let elapsed = begin.elapsed();
-        if elapsed >= patience.end {
-            trace_answer!("nobody answers for {ip}");
-            return Ok(None);
-        }
-        if questions.next_if(|at| **at <= elapsed).is_some() {
-            socket.send(&frame)?;
-        }
-        let wake = questions.peek().map_or(patience.end, |at| **at);
-        let received = socket.receive(&mut buffer, wake.saturating_sub(elapsed))?;
-        if let Some(other) = received.and_then(|length| contradicted(buffer.get(..length)?, ip))
-            && other != mac
-            && !is_ours(&other)
-        {
-            trace_answer!("{} has {ip}", text(&other));
-            return Ok(Some(other));
-        }
+    let other = patience.ask(socket, &|| socket.send(&frame), &mut |received| {
+        contradicted(received, ip).filter(|other| *other != mac && !is_ours(other))
+    })?;
+    match &other {
+        Some(other) => trace_answer!("{} has {ip}", text(other)),
+        None => trace_answer!("nobody answers for {ip}"),
     }
+    Ok(other)
 }
 
 /// Asks for all of `ips` at once: the first one that somebody has, or none if nobody answered.
@@ -182,31 +208,17 @@ pub fn first_to_answer(
     ips: &[Ipv4Addr],
     patience: &Patience<'_>,
 ) -> io::Result<Option<Ipv4Addr>> {
-    let begin = Instant::now();
-    let mut questions = patience.questions.iter().peekable();
-    let mut buffer = [0; 128];
     trace_ask!("ARP probes for {ips:?}");
-    loop {
-        let elapsed = begin.elapsed();
-        if elapsed >= patience.end {
-            trace_answer!("nobody answers");
-            return Ok(None);
-        }
-        if questions.next_if(|at| **at <= elapsed).is_some() {
-            for ip in ips {
-                socket.send(&probe(mac, *ip).broadcast_frame())?;
-            }
-        }
-        let wake = questions.peek().map_or(patience.end, |at| **at);
-        let received = socket.receive(&mut buffer, wake.saturating_sub(elapsed))?;
-        if let Some(packet) = received.and_then(|length| Packet::read(buffer.get(..length)?))
-            && packet.sender_mac != mac
-            && ips.contains(&packet.sender_ip)
-        {
-            trace_answer!("{} answers", packet.sender_ip);
-            return Ok(Some(packet.sender_ip));
-        }
+    let send = || ips.iter().try_for_each(|ip| socket.send(&probe(mac, *ip).broadcast_frame()));
+    let answered = patience.ask(socket, &send, &mut |received| {
+        let packet = Packet::read(received).filter(|packet| packet.sender_mac != mac)?;
+        ips.contains(&packet.sender_ip).then_some(packet.sender_ip)
+    })?;
+    match &answered {
+        Some(ip) => trace_answer!("{ip} answers"),
+        None => trace_answer!("nobody answers"),
     }
+    Ok(answered)
 }
 
 /// The question who has `ip`, from nobody (RFC 5227, 1.1, "ARP Probe").

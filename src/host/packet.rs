@@ -105,12 +105,13 @@ impl PacketSocket {
         }
     }
 
-    /// Waits for one frame; its length in `buffer`, or none when time is over.
+    /// Waits for one frame; its length in `buffer`, or none when time is over. With no time at all it takes one that is there.
     ///
     /// # Errors
     /// The interface went down.
     pub fn receive(&self, buffer: &mut [u8], at_most: Duration) -> io::Result<Option<usize>> {
-        let milliseconds = u16::try_from(at_most.as_millis()).unwrap_or(u16::MAX).max(1);
+        let least = u16::from(!at_most.is_zero());
+        let milliseconds = u16::try_from(at_most.as_millis()).unwrap_or(u16::MAX).max(least);
         let mut waited = [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)];
         match poll(&mut waited, PollTimeout::from(milliseconds)) {
             Ok(0) | Err(Errno::EINTR) => return Ok(None),

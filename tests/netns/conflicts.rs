@@ -47,6 +47,31 @@ fn a_probe_looks_like_one_and_is_answered_quickly() {
     assert_eq!(probes.count(), 2, "{packets:#?}");
 }
 
+/// The answer comes while the agent gets no CPU: it waits for the next question when it is stopped for a second.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn an_answer_that_comes_while_the_agent_is_starved_is_heard() {
+    let host = Host::new();
+    // The kernel of the far host keeps silent; the answer is sent by hand, as soon as the question is seen.
+    host.sh("ip netns exec far sysctl -qw net.ipv4.conf.all.arp_ignore=8; ip -n far addr add 192.0.2.10/24 dev eth0");
+    let seen = host.path("seen");
+    let answer = format!(
+        "ip netns exec far tcpdump -nn -i eth0 --immediate-mode -c 1 -Q in arp src host 0.0.0.0 2>{} >&2
+        ip netns exec far arping -q -c 1 -A -I eth0 192.0.2.10",
+        seen.display()
+    );
+    std::thread::scope(|scope| {
+        let answering = scope.spawn(|| host.sh(&answer));
+        let listens =
+            || std::fs::read_to_string(&seen).is_ok_and(|text| text.contains("listening"));
+        host.await_that("tcpdump to listen", listens);
+        let starved = ["strace", "-o", "/dev/null", "-e", "inject=poll:delay_exit=1000000"];
+        host.vip().run_behind(&starved, "start").code(1).because(&["another host has"]);
+        answering.join().unwrap();
+    });
+    assert!(host.places("192.0.2.10").is_empty());
+}
+
 /// RFC 5227, 2.4: a rival that answers too late for the question, or takes the address afterwards.
 #[test]
 #[ignore = "needs root: tests/run netns"]
