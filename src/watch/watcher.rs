@@ -269,7 +269,7 @@ impl<'a> Watcher<'a> {
         if self.behind && keeper.turn().take(Teller::Watcher).is_some() {
             return Ok(Told::Monitor);
         }
-        let told = Pacemaker::new(self.environment, resource, node).fail(&keeper.count());
+        let told = Pacemaker::new(self.environment, resource, node).fail(&keeper.count(), self.log);
         if told.is_err() {
             keeper.turn().forget();
         }
