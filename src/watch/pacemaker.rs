@@ -73,8 +73,8 @@ impl<'a> Pacemaker<'a> {
         if before >= INFINITY {
             return Ok(false);
         }
-        let node = self.node.unwrap_or_default();
-        note.write(&format!("{}\n{node}\n{before}\n", self.resource))?;
+        let place = self.node.unwrap_or_default();
+        note.write(&format!("{}\n{place}\n{before}\n", self.resource))?;
         self.add(-1, deadline).inspect_err(|_| drop(note.remove()))?;
         Ok(true)
     }
@@ -143,8 +143,8 @@ impl<'a> Pacemaker<'a> {
 /// Mends a count that a watcher could not see to any more; whoever calls has the lock of the watcher.
 pub fn settle(environment: &Environment, note: &StateFile) {
     let Some(lent) = note.read().ok().flatten().and_then(|text| Lent::parse(&text)) else { return };
-    let node = Some(lent.node.as_str()).filter(|node| !node.is_empty());
-    Pacemaker::new(environment, &lent.resource, node).settle(note, HASTY);
+    let place = Some(lent.node.as_str()).filter(|place| !place.is_empty());
+    Pacemaker::new(environment, &lent.resource, place).settle(note, HASTY);
 }
 
 /// What is in the note.
@@ -170,10 +170,9 @@ fn missing(before: i64, seen: Option<i64>) -> i64 {
     // Somebody cleaned up meanwhile, and it is counted from nothing.
     let before = if seen < before - 1 { 0 } else { before };
     match seen - before {
-        // The failure was not counted, because it was not told or is to be ignored.
-        -1 => 1,
-        // It was counted once, as it should be, but for what was taken off.
-        0 => 1,
+        // The failure was not counted, because it was not told or is to be ignored; or it was counted once, as it should be,
+        // but for what was taken off.
+        -1 | 0 => 1,
         // What was taken off was cleaned up, and then the failure was counted twice.
         2 => -1,
         _ => 0,
