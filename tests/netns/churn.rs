@@ -194,6 +194,13 @@ impl Life<'_> {
     }
 }
 
+impl Drop for Life<'_> {
+    /// Also when the test fails, nobody is left.
+    fn drop(&mut self) {
+        let _ = self.call.command("stop").output();
+    }
+}
+
 /// Who has these words at the beginning, in this network namespace.
 fn processes(words: &str) -> Vec<i32> {
     let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
