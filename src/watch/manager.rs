@@ -154,17 +154,6 @@ pub fn fail_unit(invocation: &str) -> Result<()> {
     )))
 }
 
-/// Has Heartbeat give everything that this node has to the other one.
-///
-/// # Errors
-/// It is not there, or did not take it.
-pub fn stand_by(environment: &Environment) -> Result<()> {
-    let deadline = Deadline::after(LONGEST_REPORT);
-    let places = ["/usr/share/heartbeat/hb_standby", "/usr/lib/heartbeat/hb_standby"];
-    let place = places.into_iter().find(|place| std::path::Path::new(place).exists());
-    program::run_with_stdin(environment, place.unwrap_or("hb_standby"), &["all"], &deadline)
-}
-
 /// The environment of an action that a watcher runs on its own resource.
 #[must_use]
 pub fn of_own_action(environment: &Environment) -> Environment {

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod heartbeat;
 pub mod judge;
 pub mod keeper;
 pub mod manager;

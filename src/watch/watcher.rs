@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::judge::{Memory, Step, Verdict};
 use super::keeper::Keeper;
 use super::manager::{self, Manager};
-use super::restart::Restarts;
+use super::restart::{Failed, Restarts};
 use super::{ClaimSigns, MountSigns, NetworkSigns, Settings, Signs};
 use crate::action::Action;
 use crate::agent::{Cx, Entry, Outcome, Status};
@@ -90,10 +90,7 @@ impl<'a> Watcher<'a> {
                 Err(error) => self.log.debug(&error.to_string()),
             }
         }
-        if let Some(MountSigns { point, counters }) = &signs.mount {
-            let listen = || format!("listen to news of the mount at {}", point.display());
-            wake.on_mount(MountNews::of(point.clone(), counters).doing(listen)?);
-        }
+        hear_of_mount(&mut wake, &signs)?;
         privilege::keep_for_watching(
             signs.network.as_ref().is_some_and(|network| network.namespace.is_some()),
         );
@@ -102,7 +99,7 @@ impl<'a> Watcher<'a> {
 
     fn watch(&self, wake: &mut Wake, mut signs: Signs) -> Result<OcfCode> {
         let mut memory = Memory::default();
-        let mut restarts = Restarts::new(self.settings.restarts());
+        let mut restarts = self.restarts();
         let mut first = true;
         loop {
             wake.on_end_of(&signs.processes)?;
@@ -129,6 +126,12 @@ impl<'a> Watcher<'a> {
                 Step::Report(why) => {
                     if let Some(code) = self.report(&why, &mut restarts, &mut memory) {
                         return Ok(code);
+                    }
+                    if !memory.is_failed() {
+                        // It has other processes and another mount now, of which none is listened to yet.
+                        signs = (self.entry.signs)(&self.context()).unwrap_or(signs);
+                        hear_of_mount(wake, &signs)?;
+                        continue;
                     }
                 }
             }
@@ -164,6 +167,12 @@ impl<'a> Watcher<'a> {
         true
     }
 
+    fn restarts(&self) -> Restarts {
+        let cx = self.context();
+        let given = cx.state.file(&format!("given-away-{}", self.key(&cx)));
+        Restarts::new(self.settings.restarts(), given)
+    }
+
     fn keeper<'c>(&'c self, cx: &'c Cx<'c>) -> Keeper<'c> {
         Keeper::of(self.entry.described.agent.name, &self.key(cx), cx)
     }
@@ -178,11 +187,14 @@ impl<'a> Watcher<'a> {
             }
             Manager::Haresources => {
                 let agent = self.entry.described.agent.name;
-                let acted = restarts.act(agent, self.environment, self.log);
-                if matches!(acted, Ok(true)) {
+                let Self { environment, log, .. } = *self;
+                let failed = Failed { agent, instance: &self.instance, why, environment, log };
+                if restarts.act(&failed) {
                     memory.restarted();
+                } else {
+                    memory.not_told();
                 }
-                acted.map(drop)
+                Ok(())
             }
             Manager::Unit { invocation } => manager::fail_unit(invocation),
             Manager::Nobody if self.behind => Ok(()),
@@ -250,6 +262,13 @@ fn listen(signs: &NetworkSigns) -> Result<RouteNews> {
         return Err(namespace::missing(name.as_str()));
     }
     RouteNews::of(signs.addresses.clone(), signs.routes).doing(|| "listen to the network's news")
+}
+
+fn hear_of_mount(wake: &mut Wake, signs: &Signs) -> Result<()> {
+    let Some(MountSigns { point, counters }) = &signs.mount else { return Ok(()) };
+    let listen = || format!("listen to news of the mount at {}", point.display());
+    wake.on_mount(MountNews::of(point.clone(), counters).doing(listen)?);
+    Ok(())
 }
 
 fn hear(signs: &ClaimSigns) -> Result<Claims> {
