@@ -179,18 +179,20 @@ impl Wake {
         }
     }
 
-    /// Takes all that is there, so that one look serves for all of it.
+    /// Takes all that is there, so that one look serves for all of it. What ends this process, or the last news.
     ///
     /// # Errors
     /// The kernel cannot wait.
     pub fn drain(&mut self) -> Result<Option<Woken>> {
-        let now = Instant::now();
+        let (now, mut news) = (Instant::now(), None);
         while let Some(source) = self.poll(Some(now))? {
-            if let Some(woken @ (Woken::Told(_) | Woken::Forgotten)) = self.taken(source)? {
-                return Ok(Some(woken));
+            match self.taken(source)? {
+                end @ Some(Woken::Told(_) | Woken::Forgotten) => return Ok(end),
+                Some(woken) => news = Some(woken),
+                None => {}
             }
         }
-        Ok(None)
+        Ok(news)
     }
 
     fn poll(&self, end: Option<Instant>) -> Result<Option<Source>> {

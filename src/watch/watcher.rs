@@ -106,8 +106,9 @@ impl<'a> Watcher<'a> {
             wake.on_events_of(signs.group.as_deref());
             let verdict = self.confirmed();
             // Whoever ends this process or takes its task away meanwhile does not want to hear of it.
-            if let Some(end) = wake.drain()?
-                && self.is_over(&end, wake)
+            let meanwhile = wake.drain()?;
+            if let Some(end) = &meanwhile
+                && self.is_over(end, wake)
             {
                 return Ok(OcfCode::Success);
             }
@@ -138,7 +139,11 @@ impl<'a> Watcher<'a> {
             if memory.is_failed() {
                 at_most = Some(at_most.map_or(WHILE_FAILED, |time| time.min(WHILE_FAILED)));
             }
-            let woken = wake.wait(at_most)?;
+            let woken = match meanwhile {
+                // What happened during the look need not be in it.
+                Some(news @ Woken::News(_)) if !memory.is_failed() => news,
+                _ => wake.wait(at_most)?,
+            };
             if self.is_over(&woken, wake) {
                 return Ok(OcfCode::Success);
             }
