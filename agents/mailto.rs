@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::agent::{Agent, Cx, Status};
 use crate::error::{Error, Result};
-use crate::mail::{Post, Route};
+use crate::mail::{Notice, Post, Route, Subscription};
 use crate::param::values::{Mailbox, Mailboxes, Relay, Seconds, Text};
 use crate::params;
 use crate::spec::{ActionSpec, AgentSpec, Haresources};
@@ -69,9 +69,10 @@ fn marker(cx: &Cx<'_>) -> StateFile {
 }
 
 impl MailTo {
-    fn post(&self) -> Post<'_> {
+    fn post<'a>(&'a self, cx: &'a Cx<'_>) -> Post<'a> {
         Post {
             agent: Self::SPEC.name,
+            instance: &cx.instance,
             to: self.0.email.as_slice(),
             from: self.0.from.as_ref(),
             route: self.0.relay.clone().map_or(Route::Sendmail, Route::Relay),
@@ -79,15 +80,32 @@ impl MailTo {
         }
     }
 
-    /// A mail that cannot be sent is told in the log, and is no reason for anything to fail.
-    fn tell(&self, cx: &Cx<'_>) {
+    fn subject(&self) -> String {
         let subject = self.0.subject.as_os_str().to_string_lossy();
         // As the shell agent has it: what is so short says nothing.
-        let subject =
-            if subject.trim().chars().count() < 2 { "Resource Group" } else { subject.trim() };
+        let says = subject.trim().chars().count() >= 2;
+        if says { subject.trim().to_owned() } else { "Resource Group".to_owned() }
+    }
+
+    /// A mail that cannot be sent is told in the log, and is no reason for anything to fail.
+    fn tell(&self, cx: &Cx<'_>) {
         let reason = self.0.reason.as_ref().map(|reason| reason.as_os_str().to_string_lossy());
-        if let Err(error) = self.post().tell(subject, reason.as_deref(), cx) {
+        let notice = Notice {
+            action: cx.action,
+            instance: &cx.instance,
+            subject: &self.subject(),
+            reason: reason.as_deref(),
+            environment: cx.environment,
+        };
+        if let Err(error) = self.post(cx).tell(&notice) {
             cx.log.warn(&format!("no mail is sent: {error}"));
+        }
+    }
+
+    /// Has the watchers of this node's resources tell of failures in the same way.
+    fn subscribe(&self, cx: &Cx<'_>) {
+        if let Err(error) = Subscription::of(&self.post(cx), &self.subject()).enter(&cx.state) {
+            cx.log.warn(&format!("failures will not be told by mail: {error}"));
         }
     }
 }
@@ -103,7 +121,9 @@ impl Agent for MailTo {
                all of the group works.\n\n\
                No action ever waits for a mail, or fails because of one: a process that is left behind hands it over, tries \
                again for some minutes when the mail server asks for that or cannot be reached, and tells the log when \
-               nobody takes it. A second start of what is started, and a second stop, send no second mail.",
+               nobody takes it. A second start of what is started, and a second stop, send no second mail.\n\n\
+               While it runs under Heartbeat with haresources, it also mails when a watched resource of this node has failed, \
+               with the reason and with what is done: a restart, or the move to the other node.",
         actions: &[
             ActionSpec::new(Action::Start, 10),
             ActionSpec::new(Action::Stop, 10),
@@ -138,6 +158,7 @@ impl Agent for MailTo {
             marker(cx).write("running\n")?;
             self.tell(cx);
         }
+        self.subscribe(cx);
         Ok(())
     }
 
@@ -145,6 +166,7 @@ impl Agent for MailTo {
         let _lock = cx.state.lock(&format!("MailTo_{}", cx.instance), &cx.deadline)?;
         // What is no marker of ours, no start has made.
         let ran = marker(cx).read().is_ok_and(|content| content.is_some());
+        Subscription::strike(&cx.instance, &cx.state)?;
         marker(cx).remove()?;
         if ran {
             self.tell(cx);
@@ -157,11 +179,15 @@ impl Agent for MailTo {
     }
 
     /// The next mail is sent with the new parameters.
-    fn reload(&self, _: &Cx<'_>) -> Result<()> {
+    fn reload(&self, cx: &Cx<'_>) -> Result<()> {
+        let _lock = cx.state.lock(&format!("MailTo_{}", cx.instance), &cx.deadline)?;
+        if marker(cx).read()?.is_some() {
+            self.subscribe(cx);
+        }
         Ok(())
     }
 
     fn validate(&self, cx: &Cx<'_>) -> Result<()> {
-        self.post().check(cx)
+        self.post(cx).check(cx)
     }
 }

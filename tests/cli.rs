@@ -163,6 +163,50 @@ fn unknown_or_no_action_is_3_and_says_what_there_is() {
     }
 }
 
+/// haresources has positional arguments; how a resource is watched stands in words of its own.
+#[test]
+fn a_haresources_line_sets_how_a_resource_is_watched() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ha.d/resource.d");
+    std::fs::create_dir_all(&place).unwrap();
+    let call = |words: &[&str]| {
+        let mut call = agent(&place, "IPaddr2");
+        call.env_remove("OCF_RESOURCE_INSTANCE").args(words).assert()
+    };
+    let line = ["192.0.2.10/24/lo", "watch_restarts=5", "watch=no"];
+    call(&[&line[..], &["status"]].concat()).code(7).stdout("INFO: stopped\n");
+    call(&[&line[..], &["stop"]].concat()).code(0).stdout("INFO: OK\n");
+    // An address of version 6 comes in pieces, and the words are none of them.
+    call(&["2001:db8", "10/64/lo", "watch=no", "status"]).code(7).stdout("INFO: stopped\n");
+    for (word, why) in [
+        ("watch=perhaps", "parameter watch: "),
+        ("watch_interval=0", "parameter watch_interval: "),
+        ("watch_restarts=-1", "parameter watch_restarts: "),
+        ("watch_restart=5", "no parameter \"watch_restart\"; is it watch_restarts?"),
+    ] {
+        let refused = call(&["192.0.2.10/24/lo", word, "start"]).failure();
+        refused.stderr(one_reason()).stderr(predicate::str::contains(why));
+        // Whoever has slipped must get rid of the resource all the same.
+        call(&["192.0.2.10/24/lo", word, "stop"]).code(0);
+        call(&["192.0.2.10/24/lo", word, "status"]).code(7).stdout("INFO: stopped\n");
+    }
+    // An agent that cannot be watched has no such words.
+    let mut mail = agent(&place, "MailTo");
+    mail.args(["root@localhost", "watch=no", "more", "start"]).assert().failure();
+    for entry in agents::ALL.iter().filter(|entry| entry.described.agent.haresources.is_some()) {
+        let (name, watched) = (entry.described.agent.name, entry.described.watched);
+        for words in [&["describe", name][..], &[name, "usage"], &["generate", "man", name]] {
+            let said = ocfbox().args(words).assert().success();
+            let told = predicate::str::contains("[::watch=false]");
+            if watched {
+                said.stdout(told)
+            } else {
+                said.stdout(told.not())
+            };
+        }
+    }
+}
+
 /// Who speaks OCF must name the resource; who does not, need not.
 #[test]
 fn the_instance_is_mandatory_for_who_speaks_ocf() {

@@ -30,10 +30,12 @@ pub(super) fn called_by_cluster(entry: &Entry, called: &Path, words: &[OsString]
         let (action, arguments) =
             words.split_last().map_or((None, words), |(last, rest)| (Some(last), rest));
         let action = action.map(|word| word.to_string_lossy());
-        let prints = action.as_deref().and_then(Action::from_name).is_some_and(Action::only_prints);
-        if !prints
+        let known = action.as_deref().and_then(Action::from_name);
+        let strictly = !matches!(known, Some(Action::Stop | Action::Monitor | Action::Status));
+        let described = &entry.described;
+        if !known.is_some_and(Action::only_prints)
             && let Err(why) =
-                haresources::apply(entry.described.agent.name, pattern, arguments, &mut environment)
+                haresources::apply(described, pattern, arguments, &mut environment, strictly)
         {
             Log::new(&environment, entry.described.agent.name, "haresources").exit_reason(&why);
             return ExitCode::FAILURE;

@@ -13,6 +13,7 @@ mod demo;
 mod generate;
 mod install;
 mod launch;
+mod notify;
 mod probe;
 mod terms;
 mod touch;
@@ -74,6 +75,9 @@ enum Verb {
     /// Hand over a mail that stands on stdin (an agent runs this by itself)
     #[command(hide = true)]
     Deliver(deliver::Words),
+    /// Tell of a failure by mail (a watcher runs this by itself)
+    #[command(hide = true)]
+    Notify(notify::Words),
     /// Keep a list of connections, or tickle those of one (start, stop and monitor run this by themselves)
     #[command(hide = true)]
     Connections {
@@ -134,6 +138,10 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Uninstall(words) => install::undo(&words),
         Verb::Announce(words) => announce::run(&words),
         Verb::Deliver(words) => deliver::run(&words),
+        Verb::Notify(words) => {
+            notify::run(&words);
+            Ok(())
+        }
         Verb::Connections { work } => {
             connections::run(&work);
             Ok(())

@@ -108,6 +108,47 @@ pub fn run_told(
     ended(environment, name, arguments, Input::LockTold(lock), deadline).map(drop)
 }
 
+/// What a program that has one answer writes to its stdout.
+///
+/// # Errors
+/// As for [`run`].
+pub fn answer(
+    environment: &Environment,
+    name: &str,
+    arguments: &[&str],
+    deadline: &Deadline,
+) -> Result<String> {
+    /// More than an answer has, and less than a pipe holds.
+    const LONGEST: u64 = 16 * 1024;
+    let what = format!("{name} {}", arguments.join(" "));
+    if is_hidden(environment) {
+        return Err(missing(name));
+    }
+    trace_ask!("run {what}");
+    let left = deadline.to_wait_for(&what)?;
+    let mut command = command(name, arguments);
+    let mut child = match command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name)),
+        other => other.doing(|| format!("run {what}"))?,
+    };
+    let stdout = child.stdout.take();
+    match wait(&mut child, left).doing(|| format!("wait for {what}"))? {
+        Some(status) if status.success() => {
+            let mut said = Vec::new();
+            if let Some(stdout) = stdout {
+                // Somebody whom it left behind may have it still.
+                let _ = fcntl(&stdout, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+                let _ = stdout.take(LONGEST).read_to_end(&mut said);
+            }
+            let said = String::from_utf8_lossy(&said).into_owned();
+            trace_answer!("{what}: {}", one_line(&said, 100));
+            Ok(said)
+        }
+        Some(status) => Err(Error::Failed(format!("{what} failed: {status}"))),
+        None => Err(deadline.missed(&what)),
+    }
+}
+
 /// A program that did not do what it was started for.
 #[derive(Debug)]
 pub struct Unsuccessful {
@@ -219,16 +260,16 @@ fn spawn<Word: AsRef<OsStr>>(
         Input::LockTold(None) => (Stdio::null(), Stdio::piped()),
     };
     let stdout = if matches!(input, Input::OwnAsked) { Stdio::piped() } else { Stdio::null() };
-    Command::new(name)
-        .args(arguments)
-        .stdin(stdin)
-        .stdout(stdout)
-        .stderr(stderr)
-        .current_dir("/")
-        .env("PATH", search_path())
-        // A group of its own, so that all of it can be ended.
-        .process_group(0)
-        .spawn()
+    command(name, arguments).stdin(stdin).stdout(stdout).stderr(stderr).spawn()
+}
+
+/// With no output, until somebody wants it.
+fn command<Word: AsRef<OsStr>>(name: &str, arguments: &[Word]) -> Command {
+    let mut command = Command::new(name);
+    command.args(arguments).stderr(Stdio::null()).current_dir("/").env("PATH", search_path());
+    // A group of its own, so that all of it can be ended.
+    command.process_group(0);
+    command
 }
 
 /// What a program that has ended wrote to stderr.
@@ -318,6 +359,18 @@ mod tests {
         feed(&environment, "sh", &["-c", "sleep 20 & exit 1"], b"", &deadline).unwrap_err();
         let soon = Deadline::after(Duration::from_millis(200));
         feed(&environment, "sleep", &["20"], &input, &soon).unwrap_err();
+        assert!(!deadline.left().is_zero());
+    }
+
+    #[test]
+    fn a_program_answers() {
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let environment = Environment::default();
+        let ask = |words: &[&str]| answer(&environment, "sh", words, &deadline);
+        assert_eq!(ask(&["-c", "echo active"]).unwrap(), "active\n");
+        // One that leaves somebody behind who holds its stdout.
+        assert_eq!(ask(&["-c", "sleep 20 & echo x"]).unwrap(), "x\n");
+        assert_eq!(ask(&["-c", "echo dead; exit 1"]).unwrap_err().code().number(), 1);
         assert!(!deadline.left().is_zero());
     }
 

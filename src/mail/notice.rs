@@ -14,7 +14,7 @@ const LONGEST: usize = 500;
 /// What happened to a resource, and what its administrator says of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// Start or stop.
+    /// Start or stop; monitor, if the resource was found to have failed.
     pub action: Action,
     /// The resource's name.
     pub instance: &'a str,
@@ -35,10 +35,16 @@ impl Event<'_> {
         self.action == Action::Start
     }
 
+    /// Whether it tells of a failure.
+    fn fails(&self) -> bool {
+        self.action == Action::Monitor
+    }
+
     /// The subject, in the words of the shell agent, for which people have filters.
     #[must_use]
     pub fn subject(&self) -> String {
         let (sentence, place) = match (self.reason, self.starts()) {
+            _ if self.fails() => (format!("{} has failed", one_line(self.instance, LONGEST)), "on"),
             (Some(reason), _) => (one_line(reason, LONGEST), "on"),
             (None, true) => ("Takeover in progress".to_owned(), "on"),
             (None, false) => ("Migrating resource away".to_owned(), "from"),
@@ -54,6 +60,18 @@ impl Event<'_> {
         let word = if self.starts() { "started" } else { "stopped" };
         let when = self.date.strftime("%A, %e %B %Y, %H:%M:%S %:z (%Z)");
         let reason = self.reason.map_or_else(|| self.why(), |reason| one_line(reason, LONGEST));
+        if self.fails() {
+            let (instance, here) = (one_line(self.instance, LONGEST), self.here());
+            return format!(
+                "{instance} has failed on {}.\n\n\
+                 Who:   the process that watches it\n\
+                 What:  failure of {instance}\n\
+                 Where: {here}\n\
+                 Why:   {reason}\n\
+                 When:  {when}\n",
+                self.host
+            );
+        }
         format!(
             "{} is being {word} on {}.\n\n\
              Who:   {}\n\
@@ -221,6 +239,24 @@ mod tests {
             &event(Action::Stop, None, &asked).1,
             &["Why:   Heartbeat got the message \"ip-request\" of node1"],
         );
+    }
+
+    #[test]
+    fn a_failure_is_called_one() {
+        let reason = "it does not run; restarted\nWho: x";
+        let (subject, body) = event(Action::Monitor, Some(reason), &[("HA_CURHOST", "node2")]);
+        assert_eq!(subject, "Web mail has failed at Sat Nov 21 02:00:01 UTC 2026 on node2");
+        says(
+            &body,
+            &[
+                "mail has failed on node2.",
+                "Who:   the process that watches it",
+                "What:  failure of mail",
+                "Where: node2",
+                "Why:   it does not run; restarted Who: x",
+            ],
+        );
+        assert_eq!(body.lines().count(), 7, "{body}");
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::message::Message;
 use super::notice::Event;
+use crate::action::Action;
 use crate::agent::Cx;
+use crate::environment::Environment;
 use crate::error::{Doing, Error, Result};
 use crate::host::{detached, program};
 use crate::log::local_time;
@@ -32,6 +34,8 @@ pub enum Route {
 pub struct Post<'a> {
     /// The agent's name, for the log.
     pub agent: &'a str,
+    /// The resource that sends them, for the log.
+    pub instance: &'a str,
     /// Who gets them.
     pub to: &'a [Mailbox],
     /// Whose they are; without it, root's on this host.
@@ -42,6 +46,21 @@ pub struct Post<'a> {
     pub timeout: Duration,
 }
 
+/// What a mail tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice<'a> {
+    /// Start or stop; monitor, if the resource was found to have failed.
+    pub action: Action,
+    /// The resource that it tells of.
+    pub instance: &'a str,
+    /// Begins the subject.
+    pub subject: &'a str,
+    /// Why it happens, if that is known.
+    pub reason: Option<&'a str>,
+    /// What the caller set.
+    pub environment: &'a Environment,
+}
+
 impl Post<'_> {
     /// Whether a mail could be handed over now.
     ///
@@ -49,9 +68,7 @@ impl Post<'_> {
     /// There is no sendmail, or the relay cannot be reached.
     pub fn check(&self, cx: &Cx<'_>) -> Result<()> {
         match &self.route {
-            Route::Sendmail => program::find(cx.environment, SENDMAIL).map(drop).map_err(|error| {
-                Error::NotInstalled(format!("{error}; install a mail server, or give relay"))
-            }),
+            Route::Sendmail => expect_sendmail(cx.environment),
             Route::Relay(relay) => {
                 let within = self.timeout.min(cx.deadline.left());
                 let reached = super::smtp::connect(relay, within).map(drop);
@@ -64,27 +81,21 @@ impl Post<'_> {
     ///
     /// # Errors
     /// There is no sendmail, or there can be no new process.
-    pub fn tell(&self, subject: &str, reason: Option<&str>, cx: &Cx<'_>) -> Result<()> {
+    pub fn tell(&self, notice: &Notice<'_>) -> Result<()> {
         // A relay is asked by nobody but the process that has the time for it.
         if self.route == Route::Sendmail {
-            self.check(cx)?;
+            expect_sendmail(notice.environment)?;
         }
         let host = nix::unistd::gethostname().doing(|| "read the host name")?;
         let host = host.to_string_lossy();
         let root = Mailbox::root_at(&host);
         let (from, date) = (self.from.unwrap_or(&root), local_time());
-        let event = Event {
-            action: cx.action,
-            instance: &cx.instance,
-            subject,
-            reason,
-            environment: cx.environment,
-            host: &host,
-            date: &date,
-        };
+        let Notice { action, instance, subject, reason, environment } = *notice;
+        let event =
+            Event { action, instance, subject, reason, environment, host: &host, date: &date };
         let (subject, body, to) = (event.subject(), event.body(), self.recipients(from));
         let message = Message { from, to: &to, subject: &subject, body: &body, date: &date };
-        self.leave(from, &to, &message.text(), cx).doing(|| "start the process that sends the mail")
+        self.leave(from, &to, &message.text()).doing(|| "start the process that sends the mail")
     }
 
     /// A user without a domain is one of this host, which only this host's own mail server knows.
@@ -93,17 +104,11 @@ impl Post<'_> {
         self.to.iter().map(|mailbox| mailbox.clone().in_domain(domain)).collect()
     }
 
-    fn leave(
-        &self,
-        from: &Mailbox,
-        to: &[Mailbox],
-        text: &str,
-        cx: &Cx<'_>,
-    ) -> std::io::Result<()> {
+    fn leave(&self, from: &Mailbox, to: &[Mailbox], text: &str) -> std::io::Result<()> {
         let mut words: Vec<OsString> = vec![
             "deliver".into(),
             format!("--agent={}", self.agent).into(),
-            format!("--instance={}", cx.instance).into(),
+            format!("--instance={}", self.instance).into(),
             format!("--timeout={}", self.timeout.as_millis()).into(),
             format!("--from={from}").into(),
         ];
@@ -116,4 +121,10 @@ impl Post<'_> {
         // The reader is there already, so that a text of any length gets through.
         writer.write_all(text.as_bytes())
     }
+}
+
+fn expect_sendmail(environment: &Environment) -> Result<()> {
+    program::find(environment, SENDMAIL).map(drop).map_err(|error| {
+        Error::NotInstalled(format!("{error}; install a mail server, or give relay"))
+    })
 }

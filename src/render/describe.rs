@@ -57,8 +57,11 @@ pub fn describe(described: &Described, paint: Paint, width: usize) -> String {
             text,
             "\n{}\n  {}",
             paint.bold("In haresources"),
-            haresources::line(agent.name, pattern)
+            haresources::form(described, pattern)
         );
+        if let Some(advice) = haresources::advice(described) {
+            let _ = writeln!(text, "{}", wrapped(advice, "  ", width));
+        }
     }
     text
 }

@@ -28,8 +28,11 @@ pub fn page(described: &Described) -> String {
         let _ = writeln!(
             text,
             ".PP\nIn haresources: \\fB{}\\fR",
-            escaped(&haresources::line(agent.name, pattern))
+            escaped(&haresources::form(described, pattern))
         );
+        if let Some(advice) = haresources::advice(described) {
+            let _ = writeln!(text, "{}", escaped(advice));
+        }
     }
     let _ = writeln!(text, ".SH DESCRIPTION\n{}", paragraphs(agent.long));
     text.push_str(".SH PARAMETERS\n");

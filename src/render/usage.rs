@@ -27,7 +27,7 @@ pub fn usage(described: &Described) -> String {
     let _ = writeln!(text, "by a cluster:      OCF_RESKEY_<parameter>=<value> … {agent} <action>");
     let _ = writeln!(text, "by hand:           ocfbox {agent} <action> <parameter>=<value> …");
     if let Some(pattern) = &described.agent.haresources {
-        let _ = writeln!(text, "in haresources:    {}", haresources::line(agent, pattern));
+        let _ = writeln!(text, "in haresources:    {}", haresources::form(described, pattern));
     }
     let _ = writeln!(text, "\nactions: {}\n\nparameters:", actions(described).join(" "));
     let width = described.params().map(|param| param.name.len()).max().unwrap_or(0);

@@ -107,7 +107,13 @@ fn without_processes(service: &Service, record: Option<&Record>, cx: &Cx<'_>) ->
     // Nobody of its own is left. Whether another one runs is looked at in the look that decides.
     let is_first_of_two =
         matches!(cx.action, Action::Monitor | Action::Status) && !cx.is_probe() && !cx.second_look;
-    if is_first_of_two && matches!(service.kind, Some(Kind::Command(_))) {
+    let is_known = match &service.kind {
+        Some(Kind::Command(_)) => true,
+        // Its status may take seconds, and is asked in that look too.
+        Some(Kind::Script(_)) => record.is_some_and(|record| record.main.is_some()),
+        _ => false,
+    };
+    if is_first_of_two && is_known {
         return Ok(Status::NotRunning);
     }
     if let Some(found) = adopt::find(service, cx)? {

@@ -26,6 +26,9 @@ use crate::host::survey;
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// When nothing that a script started has lived for so long, nothing comes of it any more.
+const GONE: Duration = Duration::from_secs(2);
+
 /// What a script says of its service.
 #[derive(Debug)]
 enum Said {
@@ -108,10 +111,14 @@ impl Script {
         if ran.end.is_none() {
             return Err(cx.deadline.missed(&format!("{shown} start")));
         }
+        let mut seen = None;
         loop {
             let _ = reaper.reap();
             let members = service.members(cx, Some(record))?;
             let asked = Instant::now();
+            if !members.found.is_empty() {
+                seen = Some(asked);
+            }
             let said = if members.found.is_empty() {
                 self.claim(service, cx)?
             } else {
@@ -140,6 +147,12 @@ impl Script {
             };
             if !ran.ended_with(0) && members.found.is_empty() {
                 return Err(Error::Failed(format!("{shown} start ended with {}", ran.how())));
+            }
+            // Only after a while, as somebody else may go on where it ended.
+            if seen.is_some_and(|last| asked.duration_since(last) > GONE) {
+                return Err(Error::Failed(format!(
+                    "{shown} status says {why} after its start; all that it started has ended"
+                )));
             }
             // There must be time for another answer.
             if cx.deadline.left() < PAUSE + lasted * 3 {

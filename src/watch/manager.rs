@@ -5,10 +5,7 @@
 use std::time::Duration;
 
 use super::WATCHER;
-use crate::deadline::Deadline;
 use crate::environment::Environment;
-use crate::error::Result;
-use crate::host::program;
 
 /// The variable in which an action that Heartbeat calls says so to the watcher that it leaves.
 pub const CALLER: &str = "OCFBOX_CALLER";
@@ -99,17 +96,6 @@ fn name_in_history(environment: &Environment, instance: &str) -> String {
         }
         _ => instance.to_owned(),
     }
-}
-
-/// Has Heartbeat give everything that this node has to the other one.
-///
-/// # Errors
-/// It is not there, or did not take it.
-pub fn stand_by(environment: &Environment) -> Result<()> {
-    let deadline = Deadline::after(LONGEST_REPORT);
-    let places = ["/usr/share/heartbeat/hb_standby", "/usr/lib/heartbeat/hb_standby"];
-    let place = places.into_iter().find(|place| std::path::Path::new(place).exists());
-    program::run_with_stdin(environment, place.unwrap_or("hb_standby"), &["all"], &deadline)
 }
 
 /// The environment of an action that a watcher runs on its own resource.

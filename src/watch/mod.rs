@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod attendant;
+mod heartbeat;
 pub mod judge;
 pub mod keeper;
 pub mod manager;

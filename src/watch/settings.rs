@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::agent::Cx;
 use crate::environment::Environment;
 use crate::error::Result;
-use crate::param::values::{Count, Flag, Seconds};
+use crate::param::values::{Flag, Seconds};
 use crate::param::{Kind, Params, Source, Value, quoted};
 use crate::params;
 
@@ -25,7 +25,8 @@ params! {
         /// monitor. It never stops or moves anything by itself. Stop ends the process before all else, and a recurring
         /// monitor puts it back if somebody killed it. Recurring monitors stay useful: for what no event tells. In
         /// Heartbeat's haresources, where nobody monitors, it is on unless this is false: a resource that failed is
-        /// restarted `watch_restarts` times within `watch_window`, then the node's resources go to the other node.
+        /// restarted `watch_restarts` times within `watch_window`, then the node's resources go to the other node. There these
+        /// parameters are words after all others: `service::httpd::watch=false`.
         watch: Option<Flag> { reloadable: true },
 
         /// Seconds between looks of the watching process
@@ -38,8 +39,9 @@ params! {
         /// Restarts in place, under haresources
         ///
         /// How often within `watch_window` a failed resource is stopped and started here before the node gives all of its
-        /// resources to the other one.
-        watch_restarts: Count = "2" { reloadable: true },
+        /// resources to the other one; with 0 that is done at once. Where no other node is active, or where it gave them back
+        /// within `watch_window`, the resource is started here all the same, at most every ten seconds.
+        watch_restarts: u32 = "2" { reloadable: true },
 
         /// Seconds in which restarts are counted, under haresources
         ///
@@ -82,7 +84,7 @@ impl Settings {
     /// How many restarts within what time a manager without a policy of its own gets.
     #[must_use]
     pub fn restarts(&self) -> (u32, Duration) {
-        (self.watch_restarts.get(), self.watch_window.get())
+        (self.watch_restarts, self.watch_window.get())
     }
 }
 

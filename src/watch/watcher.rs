@@ -9,7 +9,7 @@ use super::judge::{Memory, Step, Verdict};
 use super::keeper::Keeper;
 use super::manager::{Manager, Told};
 use super::pacemaker::{self, Pacemaker};
-use super::restart::Restarts;
+use super::restart::{Failed, Restarts};
 use super::turn::Teller;
 use super::{ClaimSigns, MountSigns, NetworkSigns, Settings, Signs, attendant, unit};
 use crate::action::Action;
@@ -75,6 +75,8 @@ pub struct Watcher<'a> {
 struct Known {
     memory: Memory,
     restarts: Restarts,
+    /// It was stopped and started by this process.
+    restarted: bool,
 }
 
 impl<'a> Watcher<'a> {
@@ -93,8 +95,18 @@ impl<'a> Watcher<'a> {
         let manager = if behind { Manager::of(environment, &instance) } else { Manager::Nobody };
         // What is wrong in them, start has refused.
         let settings = Settings::leniently(environment)?;
-        let restarts = Restarts::new(settings.restarts());
-        let known = Mutex::new(Known { memory: Memory::default(), restarts });
+        let cx = runtime::recurring(
+            &entry.described,
+            instance.clone(),
+            environment,
+            log,
+            Action::Monitor,
+        );
+        let key = (entry.key)(&cx).unwrap_or_else(|_| instance.clone());
+        let restarts =
+            Restarts::new(settings.restarts(), cx.state.file(&format!("given-away-{key}")));
+        let known = Known { memory: Memory::default(), restarts, restarted: false };
+        let known = Mutex::new(known);
         Ok(Self { entry, environment, instance, log, settings, manager, behind, say, known })
     }
 
@@ -125,10 +137,7 @@ impl<'a> Watcher<'a> {
                 Err(error) => self.log.debug(&error.to_string()),
             }
         }
-        if let Some(MountSigns { point, counters }) = &signs.mount {
-            let listen = || format!("listen to news of the mount at {}", point.display());
-            wake.on_mount(MountNews::of(point.clone(), counters).doing(listen)?);
-        }
+        hear_of_mount(&mut wake, &signs)?;
         privilege::keep_for_watching(
             signs.network.as_ref().is_some_and(|network| network.namespace.is_some()),
         );
@@ -157,6 +166,12 @@ impl<'a> Watcher<'a> {
                 Judged::Hold(wait) => Some(wait),
                 Judged::Done => None,
             };
+            if std::mem::take(&mut self.known().restarted) {
+                // It has other processes and another mount now, of which none is listened to yet.
+                signs = self.signs().unwrap_or(signs);
+                hear_of_mount(wake, &signs)?;
+                continue;
+            }
             let woken = wake.wait(self.longest_sleep(hold, &signs))?;
             if self.is_over(&woken) {
                 return Ok(OcfCode::Success);
@@ -239,11 +254,15 @@ impl<'a> Watcher<'a> {
             Manager::Pacemaker { resource, node } => self.tell_pacemaker(resource, node.as_deref()),
             Manager::Haresources => {
                 let agent = self.entry.described.agent.name;
-                let acted = known.restarts.act(agent, self.environment, self.log);
-                if matches!(acted, Ok(true)) {
+                let Self { environment, log, .. } = *self;
+                let failed = Failed { agent, instance: &self.instance, why, environment, log };
+                if known.restarts.act(&failed) {
                     known.memory.restarted();
+                    known.restarted = true;
+                } else {
+                    known.memory.not_told();
                 }
-                acted.map(|_| Told::Yes)
+                Ok(Told::Yes)
             }
             Manager::Unit { invocation } => unit::fail(invocation, self.environment),
             Manager::Nobody if self.behind => Ok(Told::Yes),
@@ -349,6 +368,13 @@ fn listen(signs: &NetworkSigns) -> Result<RouteNews> {
         return Err(namespace::missing(name.as_str()));
     }
     RouteNews::of(signs.addresses.clone(), signs.routes).doing(|| "listen to the network's news")
+}
+
+fn hear_of_mount(wake: &mut Wake, signs: &Signs) -> Result<()> {
+    let Some(MountSigns { point, counters }) = &signs.mount else { return Ok(()) };
+    let listen = || format!("listen to news of the mount at {}", point.display());
+    wake.on_mount(MountNews::of(point.clone(), counters).doing(listen)?);
+    Ok(())
 }
 
 fn hear(signs: &ClaimSigns) -> Result<Claims> {

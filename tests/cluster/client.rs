@@ -14,7 +14,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeSpec;
 
-use crate::{Outcome, clock, says};
+use crate::{Outcome, broker, clock, says};
 
 /// The private first argument for this role.
 pub const ROLE: &str = "role:client";
@@ -24,6 +24,9 @@ pub const NAME: &str = "name";
 
 /// A web server, which has a page that is the node's name.
 pub const PAGE: &str = "page";
+
+/// A message queue, whose greeting has the node's name.
+pub const BROKER: &str = "broker";
 
 /// How a server is asked.
 struct Question {
@@ -36,7 +39,7 @@ struct Question {
     answer: fn(&[u8], bool) -> Option<String>,
 }
 
-const QUESTIONS: [(&str, Question); 2] = [
+const QUESTIONS: [(&str, Question); 3] = [
     (
         NAME,
         Question {
@@ -53,6 +56,15 @@ const QUESTIONS: [(&str, Question); 2] = [
             patience: Duration::from_millis(200),
             words: b"GET /node HTTP/1.0\r\n\r\n",
             answer: |received, over| if over { page(received) } else { None },
+        },
+    ),
+    (
+        BROKER,
+        Question {
+            interval: Duration::from_millis(50),
+            patience: Duration::from_millis(500),
+            words: broker::GREETING,
+            answer: |received, _| broker::name_in(received),
         },
     ),
 ];

@@ -12,7 +12,7 @@ use crate::ledger::Ledger;
 use crate::machine::Machine;
 use crate::network::{CARDS, RING, SERVICE};
 use crate::watch::Watch;
-use crate::{Outcome, client, logs, says, server, store, web};
+use crate::{Outcome, broker, client, logs, says, server, store, web};
 
 /// Number of the client in the service network.
 const CLIENT: u8 = 100;
@@ -188,6 +188,11 @@ impl Fleet {
     /// Lets the client ask the web server that moves with the address for its page.
     pub fn watch_page(&self, address: &str) -> Outcome<Watch> {
         Watch::begin(&self.client, address, web::PORT, client::PAGE)
+    }
+
+    /// Lets the client greet the message queue that moves with the address.
+    pub fn watch_broker(&self, address: &str) -> Outcome<Watch> {
+        Watch::begin(&self.client, address, broker::PORT, client::BROKER)
     }
 
     /// Lets the client bring numbers to the store, and fetch them.

@@ -13,7 +13,7 @@ use crate::image::Image;
 use crate::install::{Installation, install};
 use crate::machine::Machine;
 use crate::network::RING;
-use crate::{Outcome, says, store, wait, web};
+use crate::{Outcome, broker, says, store, wait, web};
 
 /// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -36,6 +36,15 @@ pub const WEBSITE: &str = "10.77.0.71";
 /// The address of the store.
 pub const WAREHOUSE: &str = "10.77.0.72";
 
+/// The address of the application.
+pub const COUNTER: &str = "10.77.0.74";
+
+/// The address of the message queue.
+pub const POST_OFFICE: &str = "10.77.0.75";
+
+/// Takes mails, and keeps each in a file.
+const SENDMAIL: &str = "#!/bin/sh\ncat >/run/.mail.$$ && mv /run/.mail.$$ /run/mail.$$\n";
+
 /// The group's resources, in the words of haresources.
 const OURS: [&str; 3] =
     ["IPaddr2::10.77.0.50/24/eth0", "IPaddr::10.77.0.51/24/eth0", "IPv6addr::fd00:77::52/64/eth0"];
@@ -53,6 +62,12 @@ pub enum Duty {
     /// An address, the shared disk and the web server that keeps its data there; they stay where they are until they have
     /// to go.
     Store,
+    /// An address, the shared disk, a web server by its init script and, with ours, somebody who gets mails; they stay where
+    /// they are until they have to go.
+    Application,
+    /// An address and a message queue by its init script, which is restarted once; they stay where they are until they have to
+    /// go.
+    Queue,
     /// The identities of two servers, each of which goes home as soon as it can.
     Mutual,
 }
@@ -101,20 +116,33 @@ impl Heartbeat {
             Duty::Website => {
                 format!("node1 IPaddr2::{WEBSITE}/24/eth0 apache::{}\n", web::CONFIGURATION)
             }
-            Duty::Store => {
-                let service = match self.installation {
-                    Installation::Alone => format!("service::{}", store::SCRIPT),
-                    Installation::Shell | Installation::Beside | Installation::InPlace => {
-                        store::SCRIPT.to_owned()
-                    }
-                };
-                let (image, place) = (self.image.on_node(), store::PLACE);
-                format!(
-                    "node1 IPaddr2::{WAREHOUSE}/24/eth0 Filesystem::{image}::{place}::ext4::loop {service}\n"
-                )
-            }
+            Duty::Store => self.with_disk(WAREHOUSE, store::SCRIPT),
+            Duty::Application => match self.installation {
+                Installation::Alone => {
+                    format!("{} MailTo::root::Shop\n", self.with_disk(COUNTER, web::SCRIPT).trim())
+                }
+                Installation::Shell | Installation::Beside | Installation::InPlace => {
+                    self.with_disk(COUNTER, web::SCRIPT)
+                }
+            },
+            Duty::Queue => format!(
+                "node1 IPaddr2::{POST_OFFICE}/24/eth0 service::{}::watch_restarts=1\n",
+                broker::SCRIPT
+            ),
             Duty::Mutual => IDENTITIES.iter().map(line).collect(),
         }
+    }
+
+    /// An address, the shared disk, and a service that has an init script, which the shell agents' users name by itself.
+    fn with_disk(&self, address: &str, script: &str) -> String {
+        let service = match self.installation {
+            Installation::Alone => format!("service::{script}"),
+            Installation::Shell | Installation::Beside | Installation::InPlace => script.to_owned(),
+        };
+        let (image, place) = (self.image.on_node(), store::PLACE);
+        format!(
+            "node1 IPaddr2::{address}/24/eth0 Filesystem::{image}::{place}::ext4::loop {service}\n"
+        )
     }
 
     /// Switches a node on again after a crash; returns when the other one knows that it is back.
@@ -146,6 +174,15 @@ impl Heartbeat {
             "/run/heartbeat",
             "/var/lib/heartbeat/cores/hacluster",
         ])?;
+        match self.duty {
+            Duty::Queue => broker::install(node)?,
+            Duty::Application => {
+                // It may be a link, which would lead to another machine's file.
+                node.run(&["rm", "-f", "/usr/sbin/sendmail"])?;
+                node.write("/usr/sbin/sendmail", 0o755, SENDMAIL)?;
+            }
+            Duty::Group | Duty::Website | Duty::Store | Duty::Mutual => {}
+        }
         node.write("/etc/ha.d/ha.cf", 0o644, &configuration(self.duty))?;
         node.write("/etc/ha.d/haresources", 0o644, &self.haresources())?;
         node.write("/etc/ha.d/authkeys", 0o600, "auth 1\n1 sha1 laboratory\n")
@@ -192,10 +229,27 @@ impl Heartbeat {
         })
     }
 
+    /// Waits until every running node takes the node `number`, which has crashed, for dead.
+    pub fn await_death(&self, number: u8) -> Outcome<()> {
+        let name = node_name(number);
+        wait::until(&format!("{name} is dead for all others"), PATIENCE, || {
+            for (_, node) in self.fleet.running() {
+                // It ends with 1 for a node that is not active.
+                let words = format!("cl_status nodestatus {name} || true");
+                if node.run(&["sh", "-c", &words])?.trim() != "dead" {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    }
+
     /// Waits until the resources are where they belong.
     pub fn await_home(&self) -> Outcome<()> {
         match self.duty {
-            Duty::Group | Duty::Website | Duty::Store => self.await_settled(1),
+            Duty::Group | Duty::Website | Duty::Store | Duty::Application | Duty::Queue => {
+                self.await_settled(1)
+            }
             Duty::Mutual => {
                 self.await_members()?;
                 for identity in &IDENTITIES {
@@ -212,6 +266,8 @@ impl Heartbeat {
         let addresses = match self.duty {
             Duty::Website => &[WEBSITE][..],
             Duty::Store => &[WAREHOUSE],
+            Duty::Application => &[COUNTER],
+            Duty::Queue => &[POST_OFFICE],
             Duty::Group | Duty::Mutual => &ADDRESSES,
         };
         for address in addresses {
@@ -220,12 +276,13 @@ impl Heartbeat {
         self.await_quiet()
     }
 
-    /// Waits until no script is at work any more.
+    /// Waits until no script is at work any more, and nothing that a watcher runs.
     pub fn await_quiet(&self) -> Outcome<()> {
+        let words = format!("{RESOURCE_MANAGER}|^[A-Za-z0-9]+ (start|stop)$");
         wait::until("no resource manager is at work", PATIENCE, || {
             for (_, node) in self.fleet.running() {
                 // pgrep answers 1 when it finds nothing.
-                if node.run(&["pgrep", "-f", RESOURCE_MANAGER]).is_ok() {
+                if node.run(&["pgrep", "-f", &words]).is_ok() {
                     return Ok(false);
                 }
             }
@@ -267,6 +324,13 @@ impl Heartbeat {
         Ok(self.fleet.node(number)?.run(&[RESOURCE_MANAGER, "status", resource]).is_ok())
     }
 
+    /// How many mails the node has sent of that text.
+    pub fn mails(&self, number: u8, text: &str) -> Outcome<usize> {
+        let words = format!("cat /run/mail.* | grep -cF '{text}' || true");
+        let count = self.fleet.node(number)?.run(&["sh", "-c", &words])?;
+        count.trim().parse().map_err(says("no number of mails"))
+    }
+
     /// What the resource script itself says when asked for its status.
     pub fn status(&self, number: u8, resource: &str) -> Outcome<String> {
         let (script, arguments) = resource.split_once("::").ok_or("a resource has arguments")?;
@@ -287,7 +351,7 @@ fn line(identity: &Identity) -> String {
 /// `udpport` must stand before the lines that use it.
 fn configuration(duty: Duty) -> String {
     let failback = match duty {
-        Duty::Group | Duty::Website | Duty::Store => "off",
+        Duty::Group | Duty::Website | Duty::Store | Duty::Application | Duty::Queue => "off",
         Duty::Mutual => "on",
     };
     let (nic, first, second) = (RING.nic, RING.address(1), RING.address(2));

@@ -9,6 +9,7 @@
     reason = "a test program speaks in libtest's place"
 )]
 
+mod broker;
 mod client;
 mod clock;
 mod connection;

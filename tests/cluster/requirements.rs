@@ -5,10 +5,10 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 
-use crate::{Outcome, web};
+use crate::{Outcome, broker, web};
 
 /// A program or file, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 27] = [
+const NEEDED: [(&str, &str); 28] = [
     ("corosync", "corosync"),
     ("corosync-cmapctl", "corosync"),
     ("pacemakerd", "pacemaker"),
@@ -24,6 +24,7 @@ const NEEDED: [(&str, &str); 27] = [
     ("/usr/share/heartbeat/ResourceManager", "heartbeat"),
     ("/usr/lib/ocf/resource.d/heartbeat/IPaddr2", "resource-agents"),
     (web::PROGRAM, "apache2"),
+    (broker::PROGRAM, "rabbitmq-server"),
     ("mkfs.ext4", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),

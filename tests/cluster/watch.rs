@@ -95,6 +95,11 @@ impl Watch {
         gaps.map(|pair| between(&pair[0], &pair[1])).max_by_key(|outage| outage.length)
     }
 
+    /// Whether anybody answered since then.
+    pub fn is_answered(&self, since: Duration) -> bool {
+        self.answers().last().is_some_and(|answer| answer.at > since)
+    }
+
     /// How often another node answered than before. A move makes one change; two owners make many.
     pub fn changes(&self, since: Duration) -> usize {
         let answers = self.answers();

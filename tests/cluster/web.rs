@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::machine::Machine;
-use crate::{Outcome, says};
+use crate::{Outcome, identity, says, store};
 
 /// The private first argument of whoever takes the server's port as soon as it is free.
 pub const SQUATTER: &str = "role:squatter";
@@ -19,6 +19,12 @@ const PROCESS: &str = "apache2";
 
 /// Its configuration; there is none by default, so no other server can be meant.
 pub const CONFIGURATION: &str = "/etc/web/httpd.conf";
+
+/// The name of its init script, with which its log is on the shared disk.
+pub const SCRIPT: &str = "httpd";
+
+/// The configuration for that.
+const WITH_DISK: &str = "/etc/web/shared.conf";
 
 /// Where it listens, on all addresses.
 pub const PORT: u16 = 80;
@@ -34,20 +40,23 @@ pub fn install(node: &Machine) -> Outcome<()> {
     node.run(&["mkdir", "-p", "/etc/web/pages", DISK])?;
     node.run(&["mount", "-t", "tmpfs", "-o", "size=128k,mode=755", "web", DISK])?;
     node.write("/etc/web/pages/node", 0o644, node.name())?;
+    node.write(WITH_DISK, 0o644, &configuration(store::PLACE))?;
+    let words = format!("{PROGRAM} -D FOREGROUND -f {WITH_DISK}");
+    node.write(&format!("/etc/init.d/{SCRIPT}"), 0o755, &identity::script(SCRIPT, &words))?;
     repair(node)
 }
 
 /// Writes the configuration as it has to be.
 pub fn repair(node: &Machine) -> Outcome<()> {
-    node.write(CONFIGURATION, 0o644, &configuration())
+    node.write(CONFIGURATION, 0o644, &configuration(DISK))
 }
 
 /// Breaks the configuration, as a slip of an editor does. A server that runs does not notice.
 pub fn spoil(node: &Machine) -> Outcome<()> {
-    node.write(CONFIGURATION, 0o644, &(configuration() + "DocumentRooot /srv\n"))
+    node.write(CONFIGURATION, 0o644, &(configuration(DISK) + "DocumentRooot /srv\n"))
 }
 
-fn configuration() -> String {
+fn configuration(log: &str) -> String {
     let module =
         |name: &&str| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n");
     let modules: String =
@@ -57,7 +66,7 @@ fn configuration() -> String {
 ServerName localhost
 DefaultRuntimeDir {DISK}
 PidFile {DISK}/httpd.pid
-ErrorLog {DISK}/error.log
+ErrorLog {log}/error.log
 Listen {PORT}
 User www-data
 Group www-data

@@ -154,6 +154,8 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "haresources::give_back", agents: SHELL_FIRST, run: haresources::give_back },
     Scenario { name: "haresources::node_crash", agents: BOTH, run: haresources::node_crash },
     Scenario { name: "haresources::website", agents: OURS, run: haresources::website },
+    Scenario { name: "haresources::application", agents: BOTH, run: haresources::application },
+    Scenario { name: "haresources::queue", agents: OURS, run: haresources::queue },
     Scenario { name: "haresources::storage", agents: BOTH, run: storage::heartbeat },
     Scenario { name: "haresources::mutual_takeover", agents: OURS, run: mutual::heartbeat },
 ];
