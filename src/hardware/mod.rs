@@ -49,11 +49,28 @@ pub struct Wanted {
 
 impl Wanted {
     /// What announces that the address may not be here any more: links, and its IP addresses.
-    #[must_use]
-    pub fn signs(&self) -> Signs {
+    ///
+    /// # Errors
+    /// The kernel did not tell.
+    pub fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
         let addresses = self.addresses.iter().map(|address| address.ip).collect();
-        let network = NetworkSigns { addresses, ..NetworkSigns::default() };
-        Signs { network: Some(network), ..Signs::default() }
+        let net = Net::open(cx.deadline)?;
+        // One that is not as it should be is monitor's to tell of.
+        let holder = self.holder_now(&net, cx).ok().flatten();
+        let links = holder.map(|link| net.stack_of(&link)).transpose()?;
+        let network = NetworkSigns { addresses, links, ..NetworkSigns::default() };
+        Ok(Signs { network: Some(network), ..Signs::default() })
+    }
+
+    /// The interface that has the address.
+    ///
+    /// # Errors
+    /// It is not as it should be.
+    fn holder_now(&self, net: &Net, cx: &Cx<'_>) -> Result<Option<Link>> {
+        match &self.macvlan {
+            Some(macvlan) => virtual_card::look(macvlan, net, cx),
+            None => device::look(self, net, cx),
+        }
     }
 
     /// What tells the address from all others, whatever the resource is called.
@@ -200,10 +217,7 @@ fn undo(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Vec<Error> {
 /// Something of it is missing or wrong.
 pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
     let net = Net::open(cx.deadline)?;
-    let found = match &wanted.macvlan {
-        Some(macvlan) => virtual_card::look(macvlan, &net, cx)?,
-        None => device::look(wanted, &net, cx)?,
-    };
+    let found = wanted.holder_now(&net, cx)?;
     let mut missing = Vec::new();
     let mut there = Vec::new();
     for address in &wanted.addresses {

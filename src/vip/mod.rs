@@ -225,9 +225,18 @@ impl Wanted {
     /// # Errors
     /// The namespace does not exist, or the kernel did not tell.
     pub fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
-        let places = self.required_network(cx)?.places_of(self.ip, None)?;
+        let net = self.required_network(cx)?;
+        let places = net.places_of(self.ip, None)?;
+        let mut links = Vec::new();
+        for place in &places {
+            if let Some(link) = net.link(place.index)? {
+                links.extend(net.stack_of(&link)?);
+            }
+        }
         let network = NetworkSigns {
             addresses: vec![self.ip],
+            // One that has gone may come back anywhere, and with another number.
+            links: Some(links).filter(|links| !links.is_empty()),
             claims: neighbours::claims(self, places.first(), cx),
             routes: false,
             namespace: self.namespace.clone(),

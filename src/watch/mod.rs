@@ -50,6 +50,8 @@ pub struct NetworkSigns {
     pub addresses: Vec<IpAddr>,
     /// Somebody else's claims to one of them.
     pub claims: Option<ClaimSigns>,
+    /// Interfaces, by number, with those on whose cables they are; all of them where nobody knows which.
+    pub links: Option<Vec<u32>>,
     /// Whether routes matter.
     pub routes: bool,
     /// The network namespace, if it is not the caller's.

@@ -83,12 +83,7 @@ impl<'a> Watcher<'a> {
         }
         let signs = (self.entry.signs)(&self.context())?;
         if let Some(network) = &signs.network {
-            wake.on_network(listen(network)?);
-            match network.claims.as_ref().map(hear).transpose() {
-                Ok(claims) => claims.into_iter().for_each(|claims| wake.on_claims(claims)),
-                // Not every interface has ARP.
-                Err(error) => self.log.debug(&error.to_string()),
-            }
+            self.hear(network, &mut wake)?;
         }
         if let Some(MountSigns { point, counters }) = &signs.mount {
             let listen = || format!("listen to news of the mount at {}", point.display());
@@ -98,6 +93,17 @@ impl<'a> Watcher<'a> {
             signs.network.as_ref().is_some_and(|network| network.namespace.is_some()),
         );
         self.watch(&mut wake, signs)
+    }
+
+    /// Hears of the network, in its namespace, where every look is made from then on.
+    fn hear(&self, signs: &NetworkSigns, wake: &mut Wake) -> Result<()> {
+        wake.on_network(listen(signs)?);
+        match signs.claims.as_ref().map(hear).transpose() {
+            Ok(claims) => claims.into_iter().for_each(|claims| wake.on_claims(claims)),
+            // Not every interface has ARP.
+            Err(error) => self.log.debug(&error.to_string()),
+        }
+        Ok(())
     }
 
     fn watch(&self, wake: &mut Wake, mut signs: Signs) -> Result<OcfCode> {
@@ -142,9 +148,19 @@ impl<'a> Watcher<'a> {
             if let Woken::News(words) = &woken {
                 (self.say)(words);
             }
-            signs = (self.entry.signs)(&self.context()).unwrap_or(signs);
+            signs = self.signs_after(signs, wake)?;
         }
     }
+
+    /// What announces a failure from now on. An interface that was made anew has another number; what happens until it is
+    /// heard, the next look sees.
+    fn signs_after(&self, before: Signs, wake: &mut Wake) -> Result<Signs> {
+        let Ok(signs) = (self.entry.signs)(&self.context()) else { return Ok(before) };
+        if let Some(network) = signs.network.as_ref().filter(|_| signs.network != before.network) {
+            self.hear(network, wake)?;
+        }
+    }
+        Ok(signs)
 
     /// Whether there is nothing more to do: somebody said so, or the file that gives this process its task is gone. Whoever
     /// started it may have written the same once more.
@@ -242,14 +258,14 @@ impl<'a> Watcher<'a> {
     }
 }
 
-/// Hears of the network, in its namespace, where every look is made from then on.
 fn listen(signs: &NetworkSigns) -> Result<RouteNews> {
     if let Some(name) = &signs.namespace
         && !namespace::enter(name)?
     {
         return Err(namespace::missing(name.as_str()));
     }
-    RouteNews::of(signs.addresses.clone(), signs.routes).doing(|| "listen to the network's news")
+    RouteNews::of(signs.addresses.clone(), signs.links.as_deref(), signs.routes)
+        .doing(|| "listen to the network's news")
 }
 
 fn hear(signs: &ClaimSigns) -> Result<Claims> {

@@ -180,6 +180,50 @@ fn a_link_without_a_carrier_is_told_at_once() {
     Watched::new().is_told_of("ip -n far link set eth0 down");
 }
 
+/// Of a bridge without a port that works the kernel says so up to a second later; of the port, at once.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn a_cable_below_the_interface_is_told_at_once() {
+    let below = [
+        (
+            "b0",
+            "ip link add b0 type bridge forward_delay 0; ip link set b0 up; ip link set eth0 master b0",
+        ),
+        ("m0", "ip link add m0 link eth0 type macvlan mode private; ip link set m0 up"),
+    ];
+    for (name, made_by) in below {
+        let mut watched = Watched::stopped();
+        watched.host.sh(made_by);
+        let up = || watched.host.sh(&format!("cat /sys/class/net/{name}/operstate")) == "up\n";
+        watched.host.await_that("the interface to be up", up);
+        watched.call = watched.call.clone().param("nic", name).param("cidr_netmask", "24");
+        watched.call.run("start").code(0);
+        watched.settled();
+        watched.is_told_of("ip -n far link set eth0 down");
+    }
+}
+
+/// Its number is another one then.
+#[test]
+#[ignore = "needs root: tests/run netns"]
+fn an_interface_that_was_made_anew_is_watched() {
+    let mut watched = Watched::stopped();
+    let make = "ip link add d0 type veth peer name d1; ip link set d0 up; ip link set d1 up";
+    watched.host.sh(make);
+    watched.call = watched.call.clone().param("nic", "d0").param("cidr_netmask", "24");
+    watched.call.run("start").code(0);
+    watched.settled();
+    watched.is_told_of("ip link del d0");
+    watched.host.sh(&format!("ip link add other type dummy 2>/dev/null || ip link add other type bridge; {make}; ip addr add 192.0.2.10/24 dev d0"));
+    watched.host.await_that("the watcher to see it", || watched.host.log().contains("works again"));
+    // Nothing is told twice within ten seconds.
+    std::thread::sleep(Duration::from_secs(10));
+    let begin = Instant::now();
+    watched.host.sh("ip link set d1 down");
+    watched.host.await_that("the cluster to be told again", || watched.told().len() == 2);
+    assert!(begin.elapsed() < SOON);
+}
+
 #[test]
 #[ignore = "needs root: tests/run netns"]
 fn an_interface_that_is_gone_is_told_at_once() {
@@ -268,7 +312,10 @@ fn an_idle_watcher_costs_nothing() {
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(woken(), before);
     let others = "for n in 1 2 3; do for ip in 192.0.2.77/24 2001:db8::77/64; do
-        ip addr add $ip dev eth0 nodad; ip addr del $ip dev eth0; done; done";
+        ip addr add $ip dev eth0 nodad; ip addr del $ip dev eth0; done; done
+        ip link add v0 type veth peer name v1; ip link add b0 type bridge; ip link set v0 master b0
+        for n in 1 2 3; do for v in v0 v1; do ip link set $v up; done; ip link set v1 down; done
+        ip link set v1 name v2; ip link set b0 up; ip link del v0; ip link del b0";
     watched.host.sh(others);
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(woken(), before);
