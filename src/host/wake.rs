@@ -23,7 +23,11 @@ use super::mount::news::MountNews;
 use super::pidfd::Handle;
 use super::process::Identity;
 use super::rtnews::RouteNews;
+use super::systemd::UnitNews;
 use crate::error::{Doing, Result};
+
+/// How long systemd is waited for, which answers within milliseconds.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// What ended a sleep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,7 @@ pub struct Wake {
     network: Option<RouteNews>,
     claims: Option<Claims>,
     mount: Option<MountNews>,
+    unit: Option<UnitNews>,
     processes: Vec<Handle>,
     group: Option<Group>,
 }
@@ -75,6 +80,7 @@ enum Source {
     Network,
     Claims,
     Mount(usize),
+    Unit,
     Process(usize),
     Group,
 }
@@ -98,6 +104,7 @@ impl Wake {
             network: None,
             claims: None,
             mount: None,
+            unit: None,
             processes: Vec::new(),
             group: None,
         })
@@ -134,6 +141,16 @@ impl Wake {
     /// Also for news of a mount.
     pub fn on_mount(&mut self, news: MountNews) {
         self.mount = Some(news);
+    }
+
+    /// Also for another state of a unit of systemd, in the place of the one before; whether it can be heard of. Where the bus
+    /// was away it is asked again.
+    pub fn on_changes_of(&mut self, unit: Option<&str>) -> bool {
+        let same = |news: &UnitNews| unit == Some(news.unit()) && !news.is_closed();
+        if self.unit.as_ref().is_none_or(|news| !same(news)) {
+            self.unit = unit.and_then(|unit| UnitNews::of(unit, ANSWER).ok());
+        }
+        self.unit.is_some() || unit.is_none()
     }
 
     /// Also for these processes to end, in the place of those that were given before. Those that have ended are left out:
@@ -207,6 +224,8 @@ impl Wake {
         sources.extend(network.map(|one| (Source::Network, one.as_fd(), PollFlags::POLLIN)));
         let claims = self.claims.as_ref();
         sources.extend(claims.map(|one| (Source::Claims, one.as_fd(), PollFlags::POLLIN)));
+        let unit = self.unit.as_ref().filter(|one| !one.is_closed());
+        sources.extend(unit.map(|one| (Source::Unit, one.as_fd(), PollFlags::POLLIN)));
         let mounts = self.mount.iter().flat_map(MountNews::sources).enumerate();
         sources.extend(mounts.map(|(at, fd)| (Source::Mount(at), fd, PollFlags::POLLPRI)));
         let mut polled: Vec<PollFd<'_>> =
@@ -252,6 +271,7 @@ impl Wake {
             Source::Mount(at) => {
                 self.mount.as_mut().and_then(|news| news.take(at)).map(Woken::News)
             }
+            Source::Unit => self.unit.as_mut().and_then(UnitNews::take).map(Woken::News),
             Source::Claims => self.claims.as_ref().and_then(Claims::take).map(Woken::News),
             Source::Network => self.network.as_mut().and_then(RouteNews::take).map(Woken::News),
         })

@@ -35,6 +35,8 @@ pub struct Signs {
     pub processes: Vec<Identity>,
     /// A control group of version 2 that gets empty.
     pub group: Option<PathBuf>,
+    /// A unit of systemd whose state matters, where no process stands for it.
+    pub unit: Option<String>,
     /// What happens to addresses, links and routes.
     pub network: Option<NetworkSigns>,
     /// What happens to a mount.

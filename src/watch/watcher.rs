@@ -113,6 +113,7 @@ impl<'a> Watcher<'a> {
         loop {
             wake.on_end_of(&signs.processes)?;
             wake.on_events_of(signs.group.as_deref());
+            let hears = wake.on_changes_of(signs.unit.as_deref()) || signs.group.is_some();
             let verdict = self.confirmed();
             // Whoever ends this process or takes its task away meanwhile does not want to hear of it.
             if let Some(end) = wake.drain()?
@@ -124,7 +125,7 @@ impl<'a> Watcher<'a> {
                 (self.say)("works");
             }
             first = false;
-            let mut at_most = self.settings.interval(signs.silent);
+            let mut at_most = self.settings.interval(signs.silent || !hears);
             match memory.take(&verdict, Instant::now()) {
                 Step::Nothing => {}
                 Step::Hold(wait) => at_most = Some(wait),
