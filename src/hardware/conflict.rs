@@ -7,13 +7,13 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Instant;
 
 use super::{Wanted, substitute};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::announce::ethernet;
 use crate::host::arp::{self, Mac, PATIENCE};
+use crate::host::inquiry;
 use crate::host::link::Link;
 use crate::host::ndisc;
 use crate::host::net::Net;
@@ -96,7 +96,7 @@ fn questions(own: Mac, suspect: Mac, addresses: &[IpAddr]) -> Vec<Vec<u8>> {
 /// A link-local address that nobody has asked for. Whoever asked for the card's own a moment ago, and got no answer since
 /// it was tentative, would not ask again at once. The end is the card's, so that the question for it gets to the card:
 /// it chooses the multicast group (RFC 4291, 2.7.1).
-fn stranger(own: Mac) -> Ipv6Addr {
+pub(super) fn stranger(own: Mac) -> Ipv6Addr {
     let random = substitute(own);
     ndisc::link_local([random[0], random[1], random[2], own[3], own[4], own[5]])
 }
@@ -109,25 +109,12 @@ fn owner(
     questions: &[Vec<u8>],
 ) -> io::Result<Option<Owner>> {
     trace_ask!("{} questions for {} and its addresses", questions.len(), wanted.mac);
-    let begin = Instant::now();
-    let mut times = PATIENCE.questions.iter().peekable();
-    let mut buffer = [0; 128];
-    loop {
-        let elapsed = begin.elapsed();
-        if elapsed >= PATIENCE.end {
-            trace_answer!("nobody has {} or its addresses", wanted.mac);
-            return Ok(None);
-        }
-        if times.next_if(|at| **at <= elapsed).is_some() {
-            questions.iter().try_for_each(|frame| socket.send(frame))?;
-        }
-        let wake = times.peek().map_or(PATIENCE.end, |at| **at);
-        let received = socket.receive(&mut buffer, wake.saturating_sub(elapsed))?;
-        let frame = received.map(|length| &buffer[..length.min(buffer.len())]);
-        if let Some(owner) = frame.and_then(|frame| judged(frame, wanted, net)) {
-            return Ok(Some(owner));
-        }
+    let owner =
+        inquiry::ask(socket, questions, &PATIENCE, &mut |frame| judged(frame, wanted, net))?;
+    if owner.is_none() {
+        trace_answer!("nobody has {} or its addresses", wanted.mac);
     }
+    Ok(owner)
 }
 
 /// What a frame of somebody else says. This host's other cards on the same network speak too.

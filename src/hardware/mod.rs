@@ -10,6 +10,7 @@ mod conflict;
 mod device;
 mod ledger;
 mod quiet;
+mod rival;
 mod virtual_card;
 
 use crate::agent::{Cx, Status};
@@ -55,10 +56,13 @@ impl Wanted {
     pub fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
         let addresses = self.addresses.iter().map(|address| address.ip).collect();
         let net = Net::open(cx.deadline)?;
+        let mut network = NetworkSigns { addresses, ..NetworkSigns::default() };
         // One that is not as it should be is monitor's to tell of.
-        let holder = self.holder_now(&net, cx).ok().flatten();
-        let links = holder.map(|link| net.stack_of(&link)).transpose()?;
-        let network = NetworkSigns { addresses, links, ..NetworkSigns::default() };
+        if let Ok(Some(link)) = self.holder_now(&net, cx) {
+            network.links = Some(net.stack_of(&link)?);
+            network.claims.extend(rival::claims(self, &link, cx));
+            network.claims.extend(self.addresses.iter().filter_map(|one| one.claims(&link, cx)));
+        }
         Ok(Signs { network: Some(network), ..Signs::default() })
     }
 
@@ -140,6 +144,7 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     let _locks = locks(wanted, &net, cx)?;
     let card = wanted.card(&net)?;
     refuse_before_anything(wanted, &card, &net, cx)?;
+    rival::forget(wanted, cx)?;
     match take(wanted, card, &net, cx) {
         Ok(Some(rest)) => rest.send(cx),
         Ok(None) => {}
@@ -208,6 +213,7 @@ fn undo(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Vec<Error> {
     };
     errors.extend(given_back.err());
     errors.extend(ledger::release(&wanted.holder(), net, cx).err());
+    errors.extend(rival::forget(wanted, cx).err());
     errors
 }
 
@@ -243,6 +249,7 @@ pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
     if let Some(fault) = link.fault().filter(|_| wanted.check_link || !link.up) {
         return Err(Error::Failed(format!("{} has {}, but {fault}", link.name, wanted.mac)));
     }
+    rival::refuse(wanted, &link, &net, cx)?;
     refresh(wanted, &link, &net, cx);
     Ok(Status::Running)
 }

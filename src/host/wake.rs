@@ -59,7 +59,7 @@ pub struct Wake {
     signals: SignalFd,
     task: Option<Inotify>,
     network: Option<RouteNews>,
-    claims: Option<Claims>,
+    claims: Vec<Claims>,
     mount: Option<MountNews>,
     unit: Option<UnitNews>,
     processes: Vec<Handle>,
@@ -78,7 +78,7 @@ enum Source {
     Signals,
     Task,
     Network,
-    Claims,
+    Claims(usize),
     Mount(usize),
     Unit,
     Process(usize),
@@ -102,7 +102,7 @@ impl Wake {
             signals,
             task: None,
             network: None,
-            claims: None,
+            claims: Vec::new(),
             mount: None,
             unit: None,
             processes: Vec::new(),
@@ -133,9 +133,9 @@ impl Wake {
         self.network = Some(news);
     }
 
-    /// Also for who claims an address.
-    pub fn on_claims(&mut self, claims: Claims) {
-        self.claims = Some(claims);
+    /// Also for who claims addresses, in the place of those that were given before.
+    pub fn on_claims(&mut self, claims: Vec<Claims>) {
+        self.claims = claims;
     }
 
     /// Also for news of a mount.
@@ -222,8 +222,9 @@ impl Wake {
         sources.extend(group.map(|one| (Source::Group, one.events.as_fd(), PollFlags::POLLPRI)));
         let network = self.network.as_ref();
         sources.extend(network.map(|one| (Source::Network, one.as_fd(), PollFlags::POLLIN)));
-        let claims = self.claims.as_ref();
-        sources.extend(claims.map(|one| (Source::Claims, one.as_fd(), PollFlags::POLLIN)));
+        let claims = self.claims.iter().enumerate();
+        sources
+            .extend(claims.map(|(at, one)| (Source::Claims(at), one.as_fd(), PollFlags::POLLIN)));
         let unit = self.unit.as_ref().filter(|one| !one.is_closed());
         sources.extend(unit.map(|one| (Source::Unit, one.as_fd(), PollFlags::POLLIN)));
         let mounts = self.mount.iter().flat_map(MountNews::sources).enumerate();
@@ -272,7 +273,7 @@ impl Wake {
                 self.mount.as_mut().and_then(|news| news.take(at)).map(Woken::News)
             }
             Source::Unit => self.unit.as_mut().and_then(UnitNews::take).map(Woken::News),
-            Source::Claims => self.claims.as_ref().and_then(Claims::take).map(Woken::News),
+            Source::Claims(at) => self.claims.get(at).and_then(Claims::take).map(Woken::News),
             Source::Network => self.network.as_mut().and_then(RouteNews::take).map(Woken::News),
         })
     }

@@ -98,11 +98,14 @@ impl<'a> Watcher<'a> {
     /// Hears of the network, in its namespace, where every look is made from then on.
     fn hear(&self, signs: &NetworkSigns, wake: &mut Wake) -> Result<()> {
         wake.on_network(listen(signs)?);
-        match signs.claims.as_ref().map(hear).transpose() {
-            Ok(claims) => claims.into_iter().for_each(|claims| wake.on_claims(claims)),
-            // Not every interface has ARP.
-            Err(error) => self.log.debug(&error.to_string()),
-        }
+        let (claims, errors): (Vec<_>, Vec<_>) =
+            signs.claims.iter().map(hear).partition(Result::is_ok);
+        wake.on_claims(claims.into_iter().flatten().collect());
+        // The address works all the same.
+        errors
+            .into_iter()
+            .filter_map(Result::err)
+            .for_each(|error| self.log.debug(&error.to_string()));
         Ok(())
     }
 
@@ -160,8 +163,8 @@ impl<'a> Watcher<'a> {
         if let Some(network) = signs.network.as_ref().filter(|_| signs.network != before.network) {
             self.hear(network, wake)?;
         }
-    }
         Ok(signs)
+    }
 
     /// Whether there is nothing more to do: somebody said so, or the file that gives this process its task is gone. Whoever
     /// started it may have written the same once more.
@@ -270,6 +273,7 @@ fn listen(signs: &NetworkSigns) -> Result<RouteNews> {
 }
 
 fn hear(signs: &ClaimSigns) -> Result<Claims> {
-    Claims::of(signs.ip, signs.index, StateFile::at(&signs.record))
-        .doing(|| format!("listen to who claims {}", signs.ip))
+    let ClaimSigns { subject, index, own, record } = signs;
+    Claims::of(*subject, *index, *own, StateFile::at(record))
+        .doing(|| format!("listen to who claims {subject}"))
 }
