@@ -61,6 +61,7 @@ impl Claims {
     }
 
     /// Reads what was heard, in words.
+    #[must_use]
     pub fn take(&self) -> Option<String> {
         let claimant = match &self.ear {
             Ear::Frames(socket) => self.last_frame(socket),
@@ -99,7 +100,7 @@ impl Claims {
     }
 }
 
-/// A socket that receives the neighbour advertisements of `ip` on an interface, from their ICMPv6 header on.
+/// A socket that receives the neighbour advertisements of `ip` on an interface, from their header of `ICMPv6` on.
 fn advertisements(index: u32, ip: Ipv6Addr) -> io::Result<OwnedFd> {
     let like = IpAddr::V6(ip);
     let socket = socket_towards(like, SockType::Raw, Some(SockProtocol::IcmpV6))?;

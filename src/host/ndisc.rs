@@ -15,7 +15,7 @@ pub const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
 const ICMPV6: u8 = 58;
 const ECHO_REQUEST: u8 = 128;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
-/// ICMPv6 type of neighbour advertisements.
+/// The type of neighbour advertisements.
 pub(super) const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 const ROUTER: u8 = 0x80;
 const OVERRIDE: u8 = 0x20;
@@ -62,7 +62,7 @@ pub fn echo(mac: Mac, source: Ipv6Addr, suspect: Mac) -> Vec<u8> {
     frame(suspect, mac, source, ALL_NODES, message)
 }
 
-/// At which hardware address `message`, from its ICMPv6 header on, advertises `ip`; none if it does not, or does not say where.
+/// At which hardware address `message`, from its header of `ICMPv6` on, advertises `ip`; none if it does not, or does not say where.
 #[must_use]
 pub fn advertised(message: &[u8], ip: Ipv6Addr) -> Option<Mac> {
     let (fixed, mut options) = message.split_at_checked(24)?;

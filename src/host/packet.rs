@@ -205,8 +205,8 @@ fn in_the_name_of(ip: Ipv4Addr, own: [u8; 6]) -> [Instruction; 10] {
 
 /// A hardware address as two numbers that can be compared.
 fn parts(mac: [u8; 6]) -> (u32, u32) {
-    let [a, b, c, d, e, f] = mac;
-    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([0, 0, e, f]))
+    let number = |octets: &[u8]| octets.iter().fold(0, |sum, octet| sum << 8 | u32::from(*octet));
+    (number(&mac[..4]), number(&mac[4..]))
 }
 
 /// Has a socket hear only what a program lets pass.

@@ -73,7 +73,7 @@ impl UnitNews {
     }
 
     /// Reads what was announced; in words if the state is another one. A unit that tells of its progress (`STATUS=` of
-    /// sd_notify(3)) announces that too.
+    /// `sd_notify(3)`) announces that too.
     pub fn take(&mut self) -> Option<String> {
         let mut words = None;
         while let Some(message) = self.systemd.executor.wait(REST, self.changes.next()) {
