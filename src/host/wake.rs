@@ -9,7 +9,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -28,6 +29,12 @@ use crate::error::{Doing, Result};
 
 /// How long systemd is waited for, which answers within milliseconds.
 const ANSWER: Duration = Duration::from_secs(2);
+
+/// How often the file that gives the task is looked at where nobody tells of it.
+const BETWEEN_LOOKS_AT_TASK: Duration = Duration::from_mins(1);
+
+/// How many instances of inotify are left to everybody else.
+const INSTANCES_LEFT: usize = 48;
 
 /// What ended a sleep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,13 +64,22 @@ impl fmt::Display for Woken {
 #[derive(Debug)]
 pub struct Wake {
     signals: SignalFd,
-    task: Option<Inotify>,
+    task: Option<Task>,
     network: Option<RouteNews>,
     claims: Vec<Claims>,
     mount: Option<MountNews>,
     unit: Option<UnitNews>,
     processes: Vec<Handle>,
     group: Option<Group>,
+}
+
+/// The file that gives this process its task.
+#[derive(Debug)]
+enum Task {
+    /// The kernel tells of its end.
+    Told(Inotify),
+    /// It is looked at now and then, and was this one.
+    Seen(PathBuf, Option<(u64, u64)>),
 }
 
 /// The events of a control group.
@@ -113,18 +129,10 @@ impl Wake {
     /// Also for the file at `path` to be removed or replaced.
     ///
     /// # Errors
-    /// It is not there, or there are no more watches (`fs.inotify.max_user_instances`).
+    /// It is not there.
     pub fn on_removal_of(&mut self, path: &Path) -> Result<()> {
-        let listen = || -> nix::Result<Inotify> {
-            let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-            // A file that is replaced loses its last name, which changes its attributes.
-            let gone = AddWatchFlags::IN_DELETE_SELF
-                | AddWatchFlags::IN_MOVE_SELF
-                | AddWatchFlags::IN_ATTRIB;
-            inotify.add_watch(path, gone)?;
-            Ok(inotify)
-        };
-        self.task = Some(listen().doing(|| format!("watch {}", path.display()))?);
+        let task = Task::told(path).doing(|| format!("watch {}", path.display()))?;
+        self.task = Some(task.unwrap_or_else(|| Task::seen(path)));
         Ok(())
     }
 
@@ -189,9 +197,18 @@ impl Wake {
     pub fn wait(&mut self, at_most: Option<Duration>) -> Result<Woken> {
         let end = at_most.map(|time| Instant::now() + time);
         loop {
-            let Some(source) = self.poll(end)? else { return Ok(Woken::Time) };
-            if let Some(woken) = self.taken(source)? {
-                return Ok(woken);
+            let look = self.next_look_at_task();
+            match self.poll(end.into_iter().chain(look).min())? {
+                Some(source) => {
+                    if let Some(woken) = self.taken(source)? {
+                        return Ok(woken);
+                    }
+                }
+                None if end.is_some_and(|end| end <= Instant::now()) => return Ok(Woken::Time),
+                None => {}
+            }
+            if self.task_is_gone() {
+                return Ok(Woken::Forgotten);
             }
         }
     }
@@ -207,13 +224,25 @@ impl Wake {
                 return Ok(Some(woken));
             }
         }
-        Ok(None)
+        Ok(self.task_is_gone().then_some(Woken::Forgotten))
+    }
+
+    /// When the file that gives the task is to be looked at, if nobody tells of it.
+    fn next_look_at_task(&self) -> Option<Instant> {
+        let seen = matches!(self.task, Some(Task::Seen(..)));
+        seen.then(|| Instant::now() + BETWEEN_LOOKS_AT_TASK)
+    }
+
+    /// Whether a look shows that it was removed or replaced, which is said once.
+    fn task_is_gone(&mut self) -> bool {
+        self.task.take_if(|task| task.is_gone()).is_some()
     }
 
     fn poll(&self, end: Option<Instant>) -> Result<Option<Source>> {
         let mut sources = vec![(Source::Signals, self.signals.as_fd(), PollFlags::POLLIN)];
-        sources
-            .extend(self.task.as_ref().map(|task| (Source::Task, task.as_fd(), PollFlags::POLLIN)));
+        if let Some(Task::Told(told)) = &self.task {
+            sources.push((Source::Task, told.as_fd(), PollFlags::POLLIN));
+        }
         let processes = self.processes.iter().enumerate();
         sources.extend(
             processes.map(|(at, one)| (Source::Process(at), one.as_fd(), PollFlags::POLLIN)),
@@ -286,6 +315,36 @@ fn timeout(left: Option<Duration>) -> PollTimeout {
     PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
 }
 
+impl Task {
+    /// By an instance of inotify, of which a user has 128 (`fs.inotify.max_user_instances`): none if that would leave too
+    /// few for everybody else.
+    fn told(path: &Path) -> nix::Result<Option<Self>> {
+        let instance = || Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
+        let Ok(inotify) = instance() else { return Ok(None) };
+        if (0..INSTANCES_LEFT).map(|_| instance()).collect::<nix::Result<Vec<_>>>().is_err() {
+            return Ok(None);
+        }
+        // A file that is replaced loses its last name, which changes its attributes.
+        let gone =
+            AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_ATTRIB;
+        inotify.add_watch(path, gone)?;
+        Ok(Some(Self::Told(inotify)))
+    }
+
+    fn seen(path: &Path) -> Self {
+        Self::Seen(path.to_owned(), inode(path))
+    }
+
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Seen(path, was) if inode(path) != *was)
+    }
+}
+
+/// Which file it is that has this name.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|about| (about.dev(), about.ino()))
+}
+
 impl Group {
     /// Reads what happened, which ends its being ready (`kernfs_notify`); none if the group is gone.
     fn take(&mut self) -> Option<&'static str> {
@@ -331,10 +390,20 @@ mod tests {
             child.wait().unwrap();
             // As a state file is replaced: by another one of its name.
             let other = file.with_extension("new");
-            std::fs::write(&other, "y").unwrap();
-            std::fs::rename(&other, &file).unwrap();
+            let replace = || {
+                std::fs::write(&other, "y").unwrap();
+                std::fs::rename(&other, &file).unwrap();
+            };
+            replace();
             assert_eq!(wake.wait(None).unwrap(), Woken::Forgotten);
             assert_eq!(wake.wait(short).unwrap(), Woken::Time);
+            // Where there are no more instances of inotify.
+            wake.task = Some(Task::seen(&file));
+            assert_eq!(wake.wait(short).unwrap(), Woken::Time);
+            assert_eq!(wake.drain().unwrap(), None);
+            replace();
+            assert_eq!(wake.drain().unwrap(), Some(Woken::Forgotten));
+            assert_eq!(wake.drain().unwrap(), None);
         })
         .join()
         .unwrap();
