@@ -31,7 +31,7 @@ use crate::error::{Doing, Result};
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// How often the file that gives the task is looked at where nobody tells of it.
-const BETWEEN_LOOKS_AT_TASK: Duration = Duration::from_mins(1);
+const BETWEEN_LOOKS_AT_TASK: Duration = Duration::from_mins(10);
 
 /// How many instances of inotify are left to everybody else.
 const INSTANCES_LEFT: usize = 48;
