@@ -146,6 +146,14 @@ impl Wake {
         self.claims = claims;
     }
 
+    /// Forgets what came of the questions that a look asked, and whatever else claims an address: the look has heard of it, and
+    /// would be made for ever by its own answers.
+    pub fn ignore_answers(&mut self) {
+        for claims in &self.claims {
+            let _ = claims.take();
+        }
+    }
+
     /// Also for news of a mount.
     pub fn on_mount(&mut self, news: MountNews) {
         self.mount = Some(news);

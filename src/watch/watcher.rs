@@ -118,6 +118,7 @@ impl<'a> Watcher<'a> {
             wake.on_events_of(signs.group.as_deref());
             let hears = wake.on_changes_of(signs.unit.as_deref()) || signs.group.is_some();
             let verdict = self.confirmed();
+            wake.ignore_answers();
             // Whoever ends this process or takes its task away meanwhile does not want to hear of it.
             if let Some(end) = wake.drain()?
                 && self.is_over(&end, wake)
