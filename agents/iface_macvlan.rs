@@ -145,8 +145,14 @@ impl Agent for IfaceMacvlan {
 
     const WATCHED: bool = true;
 
-    fn signs(&self, _: &Cx<'_>) -> Result<Signs> {
-        Ok(Signs { network: Some(NetworkSigns::default()), ..Signs::default() })
+    fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        let net = Net::open(cx.deadline)?;
+        let links = match self.wanted(cx).find(&net, cx)? {
+            Found::Ours(link, _) => Some(net.stack_of(&link)?),
+            Found::Absent | Found::Foreign(_) => None,
+        };
+        let network = NetworkSigns { links, ..NetworkSigns::default() };
+        Ok(Signs { network: Some(network), ..Signs::default() })
     }
 
     fn validate(&self, cx: &Cx<'_>) -> Result<()> {

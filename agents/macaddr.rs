@@ -203,8 +203,8 @@ impl Agent for MacAddr {
 
     const WATCHED: bool = true;
 
-    fn signs(&self, _: &Cx<'_>) -> Result<Signs> {
-        Ok(self.wanted().signs())
+    fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        self.wanted().signs(cx)
     }
 
     fn key(&self, _: &Cx<'_>) -> String {

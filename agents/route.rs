@@ -228,8 +228,18 @@ impl Agent for Route {
 
     const WATCHED: bool = true;
 
-    fn signs(&self, _: &Cx<'_>) -> Result<Signs> {
-        let network = NetworkSigns { routes: true, ..NetworkSigns::default() };
+    /// The kernel announces no IPv4 route that goes with its interface or with its source (`fib_table_flush`).
+    fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
+        let net = Net::open(cx.deadline)?;
+        let mut index = None;
+        if let Ok(wanted) = self.wanted(&net)? {
+            let there = wanted.like_it(&net)?;
+            index = there.iter().find_map(|route| wanted.nexthop_in(route)).map(|(index, _)| index);
+        }
+        let link = index.map(|index| net.link(index)).transpose()?.flatten();
+        let links = link.map(|link| net.stack_of(&link)).transpose()?;
+        let addresses = self.0.source.into_iter().collect();
+        let network = NetworkSigns { addresses, links, routes: true, ..NetworkSigns::default() };
         Ok(Signs { network: Some(network), ..Signs::default() })
     }
 

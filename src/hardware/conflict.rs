@@ -12,7 +12,8 @@ use super::{Wanted, substitute};
 use crate::agent::Cx;
 use crate::error::{Error, Result};
 use crate::host::announce::ethernet;
-use crate::host::arp::{self, Mac, PATIENCE};
+use crate::host::arp::{self, Mac};
+use crate::host::inquiry::{self, PATIENCE};
 use crate::host::link::Link;
 use crate::host::ndisc;
 use crate::host::net::Net;
@@ -95,7 +96,7 @@ fn questions(own: Mac, suspect: Mac, addresses: &[IpAddr]) -> Vec<Vec<u8>> {
 /// A link-local address that nobody has asked for. Whoever asked for the card's own a moment ago, and got no answer since
 /// it was tentative, would not ask again at once. The end is the card's, so that the question for it gets to the card:
 /// it chooses the multicast group (RFC 4291, 2.7.1).
-fn stranger(own: Mac) -> Ipv6Addr {
+pub(super) fn stranger(own: Mac) -> Ipv6Addr {
     let random = substitute(own);
     ndisc::link_local([random[0], random[1], random[2], own[3], own[4], own[5]])
 }
@@ -108,8 +109,8 @@ fn owner(
     questions: &[Vec<u8>],
 ) -> io::Result<Option<Owner>> {
     trace_ask!("{} questions for {} and its addresses", questions.len(), wanted.mac);
-    let send = || questions.iter().try_for_each(|frame| socket.send(frame));
-    let owner = PATIENCE.ask(socket, &send, &mut |frame| judged(frame, wanted, net))?;
+    let owner =
+        inquiry::ask(socket, questions, &PATIENCE, &mut |frame| judged(frame, wanted, net))?;
     if owner.is_none() {
         trace_answer!("nobody has {} or its addresses", wanted.mac);
     }

@@ -10,6 +10,7 @@ mod conflict;
 mod device;
 mod ledger;
 mod quiet;
+mod rival;
 mod virtual_card;
 
 use crate::agent::{Cx, Status};
@@ -49,11 +50,31 @@ pub struct Wanted {
 
 impl Wanted {
     /// What announces that the address may not be here any more: links, and its IP addresses.
-    #[must_use]
-    pub fn signs(&self) -> Signs {
+    ///
+    /// # Errors
+    /// The kernel did not tell.
+    pub fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
         let addresses = self.addresses.iter().map(|address| address.ip).collect();
-        let network = NetworkSigns { addresses, ..NetworkSigns::default() };
-        Signs { network: Some(network), ..Signs::default() }
+        let net = Net::open(cx.deadline)?;
+        let mut network = NetworkSigns { addresses, ..NetworkSigns::default() };
+        // One that is not as it should be is monitor's to tell of.
+        if let Ok(Some(link)) = self.holder_now(&net, cx) {
+            network.links = Some(net.stack_of(&link)?);
+            network.claims.extend(rival::claims(self, &link, cx));
+            network.claims.extend(self.addresses.iter().filter_map(|one| one.claims(&link, cx)));
+        }
+        Ok(Signs { network: Some(network), ..Signs::default() })
+    }
+
+    /// The interface that has the address.
+    ///
+    /// # Errors
+    /// It is not as it should be.
+    fn holder_now(&self, net: &Net, cx: &Cx<'_>) -> Result<Option<Link>> {
+        match &self.macvlan {
+            Some(macvlan) => virtual_card::look(macvlan, net, cx),
+            None => device::look(self, net, cx),
+        }
     }
 
     /// What tells the address from all others, whatever the resource is called.
@@ -123,6 +144,7 @@ pub fn start(wanted: &Wanted, cx: &Cx<'_>) -> Result<()> {
     let _locks = locks(wanted, &net, cx)?;
     let card = wanted.card(&net)?;
     refuse_before_anything(wanted, &card, &net, cx)?;
+    rival::forget(wanted, cx)?;
     match take(wanted, card, &net, cx) {
         Ok(Some(rest)) => rest.send(cx),
         Ok(None) => {}
@@ -191,6 +213,7 @@ fn undo(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Vec<Error> {
     };
     errors.extend(given_back.err());
     errors.extend(ledger::release(&wanted.holder(), net, cx).err());
+    errors.extend(rival::forget(wanted, cx).err());
     errors
 }
 
@@ -200,10 +223,7 @@ fn undo(wanted: &Wanted, net: &Net, cx: &Cx<'_>) -> Vec<Error> {
 /// Something of it is missing or wrong.
 pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
     let net = Net::open(cx.deadline)?;
-    let found = match &wanted.macvlan {
-        Some(macvlan) => virtual_card::look(macvlan, &net, cx)?,
-        None => device::look(wanted, &net, cx)?,
-    };
+    let found = wanted.holder_now(&net, cx)?;
     let mut missing = Vec::new();
     let mut there = Vec::new();
     for address in &wanted.addresses {
@@ -229,6 +249,7 @@ pub fn monitor(wanted: &Wanted, cx: &Cx<'_>) -> Result<Status> {
     if let Some(fault) = link.fault().filter(|_| wanted.check_link || !link.up) {
         return Err(Error::Failed(format!("{} has {}, but {fault}", link.name, wanted.mac)));
     }
+    rival::refuse(wanted, &link, &net, cx)?;
     refresh(wanted, &link, &net, cx);
     Ok(Status::Running)
 }

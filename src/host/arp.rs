@@ -4,8 +4,8 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
 
+use super::inquiry::{self, Patience};
 use super::packet::PacketSocket;
 use crate::{trace_answer, trace_ask};
 
@@ -113,63 +113,6 @@ pub fn probes(mac: Mac, ip: Ipv4Addr, suspect: Mac) -> [Vec<u8>; 2] {
     [BROADCAST, suspect].map(|destination| probe.frame_to(destination).to_vec())
 }
 
-/// How to ask: when the questions go out, and when asking ends.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience<'a> {
-    /// Times of the questions, from the beginning.
-    pub questions: &'a [Duration],
-    /// Time of the end.
-    pub end: Duration,
-}
-
-/// Frames that are read after the end: what came while this process had no CPU came in time.
-const MOST_UNREAD: u32 = 10_000;
-
-impl Patience<'_> {
-    /// Asks by `send`, and gives each frame that comes to `heard`, until it knows the answer or time is over. Where this
-    /// process is late with a question, whoever is asked has his time all the same.
-    ///
-    /// # Errors
-    /// The question could not be asked.
-    pub fn ask<T>(
-        &self,
-        socket: &PacketSocket,
-        send: &dyn Fn() -> io::Result<()>,
-        heard: &mut dyn FnMut(&[u8]) -> Option<T>,
-    ) -> io::Result<Option<T>> {
-        let begin = Instant::now();
-        let mut questions = self.questions.iter().peekable();
-        let (mut end, mut unread, mut buffer) = (self.end, MOST_UNREAD, [0; 128]);
-        loop {
-            let elapsed = begin.elapsed();
-            if let Some(at) = questions.next_if(|at| **at <= elapsed) {
-                send()?;
-                end = self.end + elapsed.saturating_sub(*at);
-            }
-            let wake = questions.peek().map_or(end, |at| **at);
-            let received = socket.receive(&mut buffer, wake.saturating_sub(elapsed))?;
-            let frame = received.map(|length| &buffer[..length.min(buffer.len())]);
-            if let Some(answer) = frame.and_then(&mut *heard) {
-                return Ok(Some(answer));
-            }
-            if questions.peek().is_none() && elapsed >= end {
-                if received.is_none() || unread == 0 {
-                    return Ok(None);
-                }
-                unread -= 1;
-            }
-        }
-    }
-}
-
-/// A host that has the address answers within a millisecond or two. RFC 5227 waits for seconds, which is more than a
-/// takeover may cost; the second question is for the one frame that a busy switch drops. A later answer is heard by
-/// the process that goes on announcing.
-pub const PATIENCE: Patience = Patience {
-    questions: &[Duration::ZERO, Duration::from_millis(8)],
-    end: Duration::from_millis(20),
-};
-
 /// Asks the network whether another host has `ip`: its hardware address, or none if nobody answered.
 ///
 /// A host that asks the same at the same time is about to take the address, so that it counts as well. Frames of a
@@ -186,7 +129,7 @@ pub fn who_has(
 ) -> io::Result<Option<Mac>> {
     let [frame, _] = probes(mac, ip, BROADCAST);
     trace_ask!("ARP probe for {ip}");
-    let other = patience.ask(socket, &|| socket.send(&frame), &mut |received| {
+    let other = inquiry::ask(socket, &[frame], patience, &mut |received| {
         contradicted(received, ip).filter(|other| *other != mac && !is_ours(other))
     })?;
     match &other {
@@ -209,8 +152,9 @@ pub fn first_to_answer(
     patience: &Patience<'_>,
 ) -> io::Result<Option<Ipv4Addr>> {
     trace_ask!("ARP probes for {ips:?}");
-    let send = || ips.iter().try_for_each(|ip| socket.send(&probe(mac, *ip).broadcast_frame()));
-    let answered = patience.ask(socket, &send, &mut |received| {
+    let questions: Vec<_> =
+        ips.iter().map(|ip| probe(mac, *ip).broadcast_frame().to_vec()).collect();
+    let answered = inquiry::ask(socket, &questions, patience, &mut |received| {
         let packet = Packet::read(received).filter(|packet| packet.sender_mac != mac)?;
         ips.contains(&packet.sender_ip).then_some(packet.sender_ip)
     })?;

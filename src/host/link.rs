@@ -169,6 +169,24 @@ impl Link {
     }
 }
 
+impl Net {
+    /// The numbers of an interface and of those on whose cable it is, down to the card.
+    ///
+    /// # Errors
+    /// The kernel could not tell.
+    pub fn stack_of(&self, link: &Link) -> Result<Vec<u32>> {
+        // The number of a parent in another namespace means something else here, and could lead in a circle.
+        const MOST: usize = 8;
+        let mut found = vec![link.index];
+        let mut next = link.parent;
+        while let Some(index) = next.filter(|next| found.len() < MOST && !found.contains(next)) {
+            found.push(index);
+            next = self.link(index)?.and_then(|link| link.parent);
+        }
+        Ok(found)
+    }
+}
+
 /// Looks whether there is an interface of that name.
 ///
 /// # Errors

@@ -19,6 +19,7 @@ pub mod hardware;
 pub mod helper;
 pub mod icmp;
 pub mod infiniband;
+pub mod inquiry;
 pub mod lab;
 pub mod launch;
 pub mod launcher;

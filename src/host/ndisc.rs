@@ -10,11 +10,13 @@ use super::arp::Mac;
 const ETHERTYPE: u16 = 0x86dd;
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
+/// Where a frame for all nodes of a link goes (RFC 2464, 7).
+pub const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
 const ICMPV6: u8 = 58;
 const ECHO_REQUEST: u8 = 128;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
-const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+/// The type of neighbour advertisements.
+pub(super) const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 const ROUTER: u8 = 0x80;
 const OVERRIDE: u8 = 0x20;
 
@@ -58,6 +60,34 @@ pub fn solicitation(mac: Mac, ip: Ipv6Addr, suspect: Mac) -> Vec<u8> {
 pub fn echo(mac: Mac, source: Ipv6Addr, suspect: Mac) -> Vec<u8> {
     let message = vec![ECHO_REQUEST, 0, 0, 0, 0, 0, 0, 0];
     frame(suspect, mac, source, ALL_NODES, message)
+}
+
+/// At which hardware address `message`, from its header of `ICMPv6` on, advertises `ip`; none if it does not, or does not say where.
+#[must_use]
+pub fn advertised(message: &[u8], ip: Ipv6Addr) -> Option<Mac> {
+    let (fixed, mut options) = message.split_at_checked(24)?;
+    if fixed[..2] != [NEIGHBOUR_ADVERTISEMENT, 0] || fixed[8..] != ip.octets() {
+        return None;
+    }
+    // Option: target link-layer address, length in units of eight octets.
+    while let [kind, units, ..] = *options {
+        let option = options.get(..usize::from(units) * 8).filter(|option| !option.is_empty())?;
+        if (kind, units) == (2, 1) {
+            return option[2..].try_into().ok();
+        }
+        options = &options[option.len()..];
+    }
+    None
+}
+
+/// The same of a whole frame, from which host it came.
+#[must_use]
+pub fn advertised_by(frame: &[u8], ip: Ipv6Addr) -> Option<Mac> {
+    let is_icmp = frame.get(12..14)? == ETHERTYPE.to_be_bytes() && *frame.get(20)? == ICMPV6;
+    let message = frame.get(54..).filter(|_| is_icmp)?;
+    let named =
+        message.get(..2)? == [NEIGHBOUR_ADVERTISEMENT, 0] && message.get(8..24)? == ip.octets();
+    frame.get(6..12).filter(|_| named)?.try_into().ok()
 }
 
 /// A frame with a message of `ICMPv6`, whose checksum is filled in.
@@ -144,7 +174,27 @@ mod tests {
         assert_eq!(checksum(link_local(own), ALL_NODES, &pinged[54..]), 0);
     }
 
+    #[test]
+    fn an_advertisement_is_known_with_its_place() {
+        let (ip, other) = ("2001:db8::10".parse().unwrap(), "2001:db8::11".parse().unwrap());
+        let mac = [2, 0, 0, 0, 0, 1];
+        let frame = announcement(mac, ip, false);
+        assert_eq!(advertised(&frame[54..], ip), Some(mac));
+        assert_eq!(advertised_by(&frame, ip), Some(mac));
+        assert_eq!((advertised(&frame[54..], other), advertised_by(&frame, other)), (None, None));
+        // Without the option nobody knows where.
+        assert_eq!(advertised(&frame[54..78], ip), None);
+        assert_eq!(advertised_by(&solicitation(mac, ip, mac), ip), None);
+    }
+
     proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..128)) {
+            let ip = Ipv6Addr::UNSPECIFIED;
+            let message = [&[NEIGHBOUR_ADVERTISEMENT, 0][..], &[0; 22], &bytes].concat();
+            let _ = (advertised(&message, ip), advertised(&bytes, ip), advertised_by(&bytes, ip));
+        }
+
         /// RFC 1071: over data with its checksum in place, the sum is zero.
         #[test]
         fn a_receiver_finds_the_checksum_right(bits in any::<u128>(), mac in any::<Mac>()) {

@@ -11,7 +11,8 @@ use rtnetlink::packet_route::neighbour::{
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::arp::{self, ETHERTYPE, Mac, Patience};
+use super::arp::{self, ETHERTYPE, Mac};
+use super::inquiry::Patience;
 use super::link::Link;
 use super::net::Net;
 use super::packet::PacketSocket;

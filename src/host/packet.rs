@@ -60,14 +60,27 @@ impl PacketSocket {
         Ok(socket)
     }
 
-    /// A socket that receives the ARP that others send in the name of `ip` on the interface with that number.
+    /// A socket that receives the ARP that others send in the name of `ip` on the interface with that number, whose hardware
+    /// address is `own`.
     ///
     /// # Errors
     /// `CAP_NET_RAW` is missing, or there is no such interface.
-    pub fn hear_claims(index: u32, ip: Ipv4Addr) -> io::Result<Self> {
+    pub fn hear_claims(index: u32, ip: Ipv4Addr, own: [u8; 6]) -> io::Result<Self> {
+        Self::hear_arp(index, &mut in_the_name_of(ip, own))
+    }
+
+    /// A socket that receives the ARP that others send from the hardware address `source`.
+    ///
+    /// # Errors
+    /// `CAP_NET_RAW` is missing, or there is no such interface.
+    pub fn hear_arp_from(index: u32, source: [u8; 6]) -> io::Result<Self> {
+        Self::hear_arp(index, &mut from_source(source))
+    }
+
+    fn hear_arp(index: u32, program: &mut [Instruction]) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-        attach_filter(descriptor.as_fd(), &mut in_the_name_of(ip))?;
+        attach_filter(descriptor.as_fd(), program)?;
         let arp = u16::try_from(libc::ETH_P_ARP).map_err(io::Error::other)?;
         bind(descriptor.as_raw_fd(), &link_address(index, arp)?)?;
         Ok(Self { descriptor })
@@ -140,8 +153,7 @@ impl From<PacketSocket> for Stdio {
 /// A classic BPF program (Documentation/networking/filter.rst) that lets pass what others send from `source`, and all ARP
 /// of others.
 fn from_source_or_arp(source: [u8; 6]) -> [Instruction; 10] {
-    let head = u32::from_be_bytes([source[0], source[1], source[2], source[3]]);
-    let tail = u32::from_be_bytes([0, 0, source[4], source[5]]);
+    let (head, tail) = parts(source);
     let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
     [
         load(Size::Byte, kind),
@@ -157,17 +169,45 @@ fn from_source_or_arp(source: [u8; 6]) -> [Instruction; 10] {
     ]
 }
 
-/// One that lets pass what others send whose sender is `ip`, given that it is ARP over Ethernet.
-fn in_the_name_of(ip: Ipv4Addr) -> [Instruction; 6] {
+/// One that lets pass what others send from `source`.
+fn from_source(source: [u8; 6]) -> [Instruction; 8] {
+    let (head, tail) = parts(source);
     let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
     [
         load(Size::Byte, kind),
-        compare(3, 0, u32::from(libc::PACKET_OUTGOING)),
-        load(Size::Word, 28),
-        compare(0, 1, ip.to_bits()),
+        compare(5, 0, u32::from(libc::PACKET_OUTGOING)),
+        load(Size::Word, 6),
+        compare(0, 3, head),
+        load(Size::Half, 10),
+        compare(0, 1, tail),
         accept(),
         refuse(),
     ]
+}
+
+/// One that lets pass what others send whose sender is `ip`, given that it is ARP over Ethernet. What a network gives back of
+/// our own, such as a wireless one, is from `own`.
+fn in_the_name_of(ip: Ipv4Addr, own: [u8; 6]) -> [Instruction; 10] {
+    let (head, tail) = parts(own);
+    let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
+    [
+        load(Size::Byte, kind),
+        compare(7, 0, u32::from(libc::PACKET_OUTGOING)),
+        load(Size::Word, 28),
+        compare(0, 5, ip.to_bits()),
+        load(Size::Word, 22),
+        compare(0, 2, head),
+        load(Size::Half, 26),
+        compare(1, 0, tail),
+        accept(),
+        refuse(),
+    ]
+}
+
+/// A hardware address as two numbers that can be compared.
+fn parts(mac: [u8; 6]) -> (u32, u32) {
+    let number = |octets: &[u8]| octets.iter().fold(0, |sum, octet| sum << 8 | u32::from(*octet));
+    (number(&mac[..4]), number(&mac[4..]))
 }
 
 /// Has a socket hear only what a program lets pass.

@@ -44,6 +44,16 @@ const ADDRESS_HEADER: usize = 8;
 const FAMILY: u32 = 16;
 const ATTRIBUTES: u32 = 24;
 
+/// Where the number of the interface stands in a message about one, and where its attributes begin.
+const INDEX: u32 = 20;
+const LINK_ATTRIBUTES: u32 = 32;
+
+/// `IFLA_MASTER` of `linux/if_link.h`.
+const CONTROLLER: u32 = 10;
+
+/// More than that many interfaces are not told apart.
+const MOST_LINKS: usize = 32;
+
 /// `IFA_ADDRESS` and `IFA_LOCAL` of `linux/if_addr.h`.
 const IFA: [u16; 2] = [1, 2];
 
@@ -58,14 +68,17 @@ pub struct RouteNews {
 }
 
 impl RouteNews {
-    /// Hears from now on of links, of these addresses, and of routes and their rules if they matter, in the network namespace of the
-    /// calling thread.
+    /// Hears from now on of these links and their ports, or of all links if none are given, of these addresses, and of routes and
+    /// their rules if they matter, in the network namespace of the calling thread.
     ///
     /// # Errors
     /// The kernel has no socket to give.
-    pub fn of(addresses: Vec<IpAddr>, routes: bool) -> io::Result<Self> {
+    pub fn of(addresses: Vec<IpAddr>, links: Option<&[u32]>, routes: bool) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
-        attach_filter(socket.as_fd(), &mut of_addresses(&addresses))?;
+        let links = links.filter(|links| links.len() <= MOST_LINKS);
+        let mut program = links.map_or_else(Vec::new, of_links);
+        program.extend(of_addresses(&addresses));
+        attach_filter(socket.as_fd(), &mut program)?;
         socket.bind(&SocketAddr::new(0, 0))?;
         socket.add_membership(LINKS)?;
         let families = [
@@ -135,11 +148,46 @@ impl RouteNews {
     }
 }
 
+/// What is loaded comes in network order, and the kernel's numbers are in the host's.
+fn kind(kind: u16) -> u32 {
+    u32::from(u16::from_be_bytes(kind.to_ne_bytes()))
+}
+
+/// The beginning of a program that leaves out what the kernel announces of other interfaces: the cable of one would wake the
+/// watchers of all. What is about a port of one that matters passes too: of a bridge that lost its last one the kernel
+/// announces up to a second later that it has no carrier (`linkwatch_urgent_event`). Whatever is about no link goes on.
+fn of_links(links: &[u32]) -> Vec<Instruction> {
+    let checks = |links: &[u32]| -> Vec<Instruction> {
+        let number = |index: &u32| u32::from_be_bytes(index.to_ne_bytes());
+        links.iter().flat_map(|index| [compare(0, 1, number(index)), accept()]).collect()
+    };
+    let mut about = vec![load(Size::Word, INDEX)];
+    about.extend(checks(links));
+    about.extend([
+        load_number(LINK_ATTRIBUTES),
+        index_number(CONTROLLER),
+        // Where the attribute is, or 0 (`SKF_AD_NLATTR`).
+        load(Size::Word, (libc::SKF_AD_OFF + libc::SKF_AD_NLATTR).cast_unsigned()),
+        compare(0, 1, 0),
+        refuse(),
+        index_loaded(),
+        load_behind_index(Size::Word, 4),
+    ]);
+    about.extend(checks(links));
+    about.push(refuse());
+    let length = u8::try_from(about.len()).unwrap_or_default();
+    let mut program = vec![
+        load(Size::Half, 4),
+        compare(1, 0, kind(NEW_LINK)),
+        compare(0, length, kind(DELETED_LINK)),
+    ];
+    program.extend(about);
+    program
+}
+
 /// A program that leaves out what the kernel announces of other addresses: an address of one resource that comes or goes
 /// would wake the watchers of all others. The kernel announces one change in a message.
 fn of_addresses(addresses: &[IpAddr]) -> Vec<Instruction> {
-    // What is loaded comes in network order, and these numbers are in the host's.
-    let kind = |kind: u16| u32::from(u16::from_be_bytes(kind.to_ne_bytes()));
     let mut program = vec![
         load(Size::Half, 4),
         compare(2, 0, kind(NEW_ADDRESS)),
@@ -213,7 +261,7 @@ mod tests {
 
     #[test]
     fn only_news_of_the_address_matter() {
-        let news = RouteNews::of(vec!["192.0.2.1".parse().unwrap()], false).unwrap();
+        let news = RouteNews::of(vec!["192.0.2.1".parse().unwrap()], None, false).unwrap();
         let (other, ours) = (about([192, 0, 2, 2]), about([192, 0, 2, 1]));
         assert_eq!(news.matters(&message(DELETED_ADDRESS, &other)), None);
         let both = [message(NEW_ADDRESS, &other), message(DELETED_ADDRESS, &ours)].concat();
@@ -225,7 +273,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let news = RouteNews::of(vec!["192.0.2.1".parse().unwrap()], false).unwrap();
+            let news = RouteNews::of(vec!["192.0.2.1".parse().unwrap()], None, false).unwrap();
             let _ = news.matters(&bytes);
         }
     }

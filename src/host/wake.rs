@@ -22,7 +22,11 @@ use super::mount::news::MountNews;
 use super::pidfd::Handle;
 use super::process::Identity;
 use super::rtnews::RouteNews;
+use super::systemd::UnitNews;
 use crate::error::{Doing, Result};
+
+/// How long systemd is waited for, which answers within milliseconds.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// What ended a sleep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +54,9 @@ impl fmt::Display for Woken {
 pub struct Wake {
     signals: SignalFd,
     network: Option<RouteNews>,
-    claims: Option<Claims>,
+    claims: Vec<Claims>,
     mount: Option<MountNews>,
+    unit: Option<UnitNews>,
     processes: Vec<Handle>,
     group: Option<Group>,
 }
@@ -67,8 +72,9 @@ struct Group {
 enum Source {
     Signals,
     Network,
-    Claims,
+    Claims(usize),
     Mount(usize),
+    Unit,
     Process(usize),
     Group,
 }
@@ -89,8 +95,9 @@ impl Wake {
         Ok(Self {
             signals,
             network: None,
-            claims: None,
+            claims: Vec::new(),
             mount: None,
+            unit: None,
             processes: Vec::new(),
             group: None,
         })
@@ -101,14 +108,32 @@ impl Wake {
         self.network = Some(news);
     }
 
-    /// Also for who claims an address.
-    pub fn on_claims(&mut self, claims: Claims) {
-        self.claims = Some(claims);
+    /// Also for who claims addresses, in the place of those that were given before.
+    pub fn on_claims(&mut self, claims: Vec<Claims>) {
+        self.claims = claims;
+    }
+
+    /// Forgets what came of the questions that a look asked, and whatever else claims an address: the look has heard of it, and
+    /// would be made for ever by its own answers.
+    pub fn ignore_answers(&mut self) {
+        for claims in &self.claims {
+            let _ = claims.take();
+        }
     }
 
     /// Also for news of a mount.
     pub fn on_mount(&mut self, news: MountNews) {
         self.mount = Some(news);
+    }
+
+    /// Also for another state of a unit of systemd, in the place of the one before; whether it can be heard of. Where the bus
+    /// was away it is asked again.
+    pub fn on_changes_of(&mut self, unit: Option<&str>) -> bool {
+        let same = |news: &UnitNews| unit == Some(news.unit()) && !news.is_closed();
+        if self.unit.as_ref().is_none_or(|news| !same(news)) {
+            self.unit = unit.and_then(|unit| UnitNews::of(unit, ANSWER).ok());
+        }
+        self.unit.is_some() || unit.is_none()
     }
 
     /// Also for these processes to end, in the place of those that were given before. Those that have ended are left out:
@@ -189,8 +214,11 @@ impl Wake {
         sources.extend(group.map(|one| (Source::Group, one.events.as_fd(), PollFlags::POLLPRI)));
         let network = self.network.as_ref();
         sources.extend(network.map(|one| (Source::Network, one.as_fd(), PollFlags::POLLIN)));
-        let claims = self.claims.as_ref();
-        sources.extend(claims.map(|one| (Source::Claims, one.as_fd(), PollFlags::POLLIN)));
+        let claims = self.claims.iter().enumerate();
+        sources
+            .extend(claims.map(|(at, one)| (Source::Claims(at), one.as_fd(), PollFlags::POLLIN)));
+        let unit = self.unit.as_ref().filter(|one| !one.is_closed());
+        sources.extend(unit.map(|one| (Source::Unit, one.as_fd(), PollFlags::POLLIN)));
         let mounts = self.mount.iter().flat_map(MountNews::sources).enumerate();
         sources.extend(mounts.map(|(at, fd)| (Source::Mount(at), fd, PollFlags::POLLPRI)));
         let mut polled: Vec<PollFd<'_>> =
@@ -232,7 +260,8 @@ impl Wake {
             Source::Mount(at) => {
                 self.mount.as_mut().and_then(|news| news.take(at)).map(Woken::News)
             }
-            Source::Claims => self.claims.as_ref().and_then(Claims::take).map(Woken::News),
+            Source::Unit => self.unit.as_mut().and_then(UnitNews::take).map(Woken::News),
+            Source::Claims(at) => self.claims.get(at).and_then(Claims::take).map(Woken::News),
             Source::Network => self.network.as_mut().and_then(RouteNews::take).map(Woken::News),
         })
     }

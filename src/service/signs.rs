@@ -1,4 +1,5 @@
-//! What the kernel announces when a service may have failed: the end of its processes, and a control group without any.
+//! What is announced when a service may have failed: by the kernel, the end of its processes and a control group without any; by
+//! systemd, another state of the unit.
 
 #![forbid(unsafe_code)]
 
@@ -16,16 +17,13 @@ impl Service {
     /// The record cannot be read in this boot.
     pub fn signs(&self, cx: &Cx<'_>) -> crate::error::Result<Signs> {
         let silent = self.probes.iter().any(crate::probe::Url::is_quick);
-        if let Some((_, service)) = self.as_unit() {
+        if let Some((unit, service)) = self.as_unit() {
             let (main, group) = Unit::remembered(&service, cx);
-            // systemd restarts what it is told to restart, and only a look tells of another main process.
-            let blind = main.is_none() && group.is_none();
-            return Ok(Signs {
-                processes: main.into_iter().collect(),
-                group,
-                silent: silent || blind,
-                ..Signs::default()
-            });
+            // The end of a main process says more, and sooner, than systemd's word; and of connections the bus has few for
+            // each user (`max_connections_per_user` in dbus-daemon(1)), so that they are for those that need them.
+            let name = main.is_none().then(|| unit.name.clone());
+            let processes = main.into_iter().collect();
+            return Ok(Signs { processes, group, unit: name, silent, ..Signs::default() });
         }
         let Some(record) = self.record(cx)? else {
             return Ok(Signs { silent: true, ..Signs::default() });

@@ -33,7 +33,7 @@ use crate::host::net::Net;
 use crate::param::values::{
     Broadcast, InterfaceName, LONGEST_NAME, Label, Lifetime, NamespaceName,
 };
-use crate::watch::{NetworkSigns, Signs};
+use crate::watch::{ClaimSigns, NetworkSigns, Signs};
 
 /// A virtual address and how it is to be.
 #[derive(Clone, Debug)]
@@ -225,14 +225,30 @@ impl Wanted {
     /// # Errors
     /// The namespace does not exist, or the kernel did not tell.
     pub fn signs(&self, cx: &Cx<'_>) -> Result<Signs> {
-        let places = self.required_network(cx)?.places_of(self.ip, None)?;
+        let net = self.required_network(cx)?;
+        let places = net.places_of(self.ip, None)?;
+        let (mut links, mut claims) = (Vec::new(), Vec::new());
+        for place in &places {
+            if let Some(link) = net.link(place.index)? {
+                links.extend(net.stack_of(&link)?);
+                claims.extend(self.claims(&link, cx));
+            }
+        }
         let network = NetworkSigns {
             addresses: vec![self.ip],
-            claims: neighbours::claims(self, places.first(), cx),
+            // One that has gone may come back anywhere, and with another number.
+            links: Some(links).filter(|links| !links.is_empty()),
+            claims,
             routes: false,
             namespace: self.namespace.clone(),
         };
         Ok(Signs { network: Some(network), ..Signs::default() })
+    }
+
+    /// By which claims of others to the address there are to be heard, as long as it is on that interface.
+    #[must_use]
+    pub fn claims(&self, link: &Link, cx: &Cx<'_>) -> Option<ClaimSigns> {
+        neighbours::claims(self, link, cx)
     }
 
     /// What tells the address from all others, whatever the resource is called. An action that entered the namespace has

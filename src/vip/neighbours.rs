@@ -2,17 +2,20 @@
 
 #![forbid(unsafe_code)]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Wanted;
 use crate::agent::Cx;
 use crate::error::{Doing, Error, Result};
-use crate::host::address::Address;
 use crate::host::announce::{self, Announcement, Subject, ethernet};
-use crate::host::arp::{self, Mac, PATIENCE};
+use crate::host::arp::{self, Mac};
+use crate::host::inquiry::{self, PATIENCE};
 use crate::host::link::Link;
+use crate::host::ndisc;
 use crate::host::net::Net;
 use crate::host::packet::PacketSocket;
+use crate::param::Value;
+use crate::param::values::UnicastMac;
 use crate::state::StateFile;
 use crate::watch::ClaimSigns;
 
@@ -78,7 +81,7 @@ impl Neighbours {
     pub fn announce(self, wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) -> Option<Rest> {
         let socket = self.socket?;
         let mut announcement = announcement(wanted, link.index, wanted.announce.count);
-        announcement.record = record(wanted, cx);
+        announcement.record = record(wanted, cx).filter(|_| wanted.ip.is_ipv4());
         if let Err(error) = announcement.once(net, &socket) {
             tell(&error, cx);
             return None;
@@ -100,16 +103,30 @@ fn owner(ip: Ipv4Addr, socket: &PacketSocket, net: &Net, link: &Link) -> Result<
         .doing(|| format!("ask for {ip}"))
 }
 
-/// Where the process that goes on announcing writes who claims the address too.
-fn record(wanted: &Wanted, cx: &Cx<'_>) -> Option<StateFile> {
-    let heard = wanted.conflict_check && wanted.ip.is_ipv4();
-    heard.then(|| cx.state.file(&rival(wanted)))
+/// The hardware address of `suspect` if it still has `ip`. It is asked alone, and in no other's name: an answer to all would
+/// lead them to it.
+fn still_has(ip: Ipv6Addr, suspect: Mac, net: &Net, link: &Link) -> Result<Option<Mac>> {
+    if net.links()?.iter().any(|link| link.hardware == suspect) {
+        return Ok(None);
+    }
+    let question = ndisc::solicitation(ethernet(link)?, ip, suspect);
+    let asked = PacketSocket::watch(link.index, suspect).and_then(|socket| {
+        let mut judge = |frame: &[u8]| ndisc::advertised_by(frame, ip);
+        inquiry::ask(&socket, &[question], &PATIENCE, &mut judge)
+    });
+    asked.doing(|| format!("ask {} for {ip}", arp::text(&suspect)))
 }
 
-/// By which claims of others to the address there are to be heard, as long as it is there.
-pub(super) fn claims(wanted: &Wanted, place: Option<&Address>, cx: &Cx<'_>) -> Option<ClaimSigns> {
-    let (IpAddr::V4(ip), Some(record)) = (wanted.ip, record(wanted, cx)) else { return None };
-    Some(ClaimSigns { ip, index: place?.index, record: record.path().to_owned() })
+/// Where whoever listens writes who claims the address too.
+fn record(wanted: &Wanted, cx: &Cx<'_>) -> Option<StateFile> {
+    wanted.conflict_check.then(|| cx.state.file(&rival(wanted)))
+}
+
+/// By which claims of others to the address there are to be heard on an interface; none where it has no neighbours.
+pub(super) fn claims(wanted: &Wanted, link: &Link, cx: &Cx<'_>) -> Option<ClaimSigns> {
+    let record = record(wanted, cx).filter(|_| !link.no_neighbours)?.path().to_owned();
+    let (subject, own) = (Subject::Ip(wanted.ip), ethernet(link).ok()?);
+    Some(ClaimSigns { subject, index: link.index, own, record })
 }
 
 /// Forgets what was heard in an earlier life of the address.
@@ -129,12 +146,17 @@ fn rival(wanted: &Wanted) -> String {
 /// # Errors
 /// It does.
 pub(super) fn refuse_rival(wanted: &Wanted, cx: &Cx<'_>, net: &Net, link: &Link) -> Result<()> {
-    let (IpAddr::V4(ip), Some(record)) = (wanted.ip, record(wanted, cx)) else { return Ok(()) };
-    if !record.path().exists() {
-        return Ok(());
-    }
-    let asked = announce::socket(link.index, Subject::Ip(wanted.ip))
-        .and_then(|socket| owner(ip, &socket, net, link));
+    let ip = wanted.ip;
+    let Some(record) = record(wanted, cx) else { return Ok(()) };
+    let Ok(Some(heard)) = record.read() else { return Ok(()) };
+    let asked = match ip {
+        IpAddr::V4(ip) => announce::socket(link.index, Subject::Ip(wanted.ip))
+            .and_then(|socket| owner(ip, &socket, net, link)),
+        IpAddr::V6(ip) => match UnicastMac::parse(heard.trim().as_ref()) {
+            Ok(suspect) => still_has(ip, suspect.octets(), net, link),
+            Err(_) => Ok(None),
+        },
+    };
     match asked {
         Ok(Some(other)) => Err(Error::Failed(format!(
             "another host has {ip} too: {} answers for it on {}; end it on one of them",

@@ -18,7 +18,7 @@ mod turn;
 mod unit;
 pub mod watcher;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use settings::{Interval, Settings};
@@ -26,6 +26,8 @@ pub use settings::{Interval, Settings};
 use crate::action::Action;
 use crate::agent::{Agent, Cx, Status};
 use crate::error::{Error, Result};
+use crate::host::announce::Subject;
+use crate::host::arp::Mac;
 use crate::host::process::Identity;
 use crate::param::values::NamespaceName;
 use crate::state::Lock;
@@ -43,6 +45,8 @@ pub struct Signs {
     pub processes: Vec<Identity>,
     /// A control group of version 2 that gets empty.
     pub group: Option<PathBuf>,
+    /// A unit of systemd whose state matters, where no process stands for it.
+    pub unit: Option<String>,
     /// What happens to addresses, links and routes.
     pub network: Option<NetworkSigns>,
     /// What happens to a mount.
@@ -56,8 +60,10 @@ pub struct Signs {
 pub struct NetworkSigns {
     /// Addresses that come and go.
     pub addresses: Vec<IpAddr>,
-    /// Somebody else's claims to one of them.
-    pub claims: Option<ClaimSigns>,
+    /// Interfaces, by number, with those on whose cables they are; all of them where nobody knows which.
+    pub links: Option<Vec<u32>>,
+    /// Somebody else's claims to them.
+    pub claims: Vec<ClaimSigns>,
     /// Whether routes matter.
     pub routes: bool,
     /// The network namespace, if it is not the caller's.
@@ -68,9 +74,11 @@ pub struct NetworkSigns {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimSigns {
     /// The address.
-    pub ip: Ipv4Addr,
+    pub subject: Subject,
     /// The number of the interface that has it.
     pub index: u32,
+    /// That interface's hardware address.
+    pub own: Mac,
     /// Where monitor looks whether it was claimed.
     pub record: PathBuf,
 }

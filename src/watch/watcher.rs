@@ -130,12 +130,7 @@ impl<'a> Watcher<'a> {
         }
         let signs = self.signs()?;
         if let Some(network) = &signs.network {
-            wake.on_network(listen(network)?);
-            match network.claims.as_ref().map(hear).transpose() {
-                Ok(claims) => claims.into_iter().for_each(|claims| wake.on_claims(claims)),
-                // Not every interface has ARP.
-                Err(error) => self.log.debug(&error.to_string()),
-            }
+            self.hear(network, &mut wake)?;
         }
         hear_of_mount(&mut wake, &signs)?;
         privilege::keep_for_watching(
@@ -144,14 +139,30 @@ impl<'a> Watcher<'a> {
         self.watch(&mut wake, signs)
     }
 
+    /// Hears of the network, in its namespace, where every look is made from then on.
+    fn hear(&self, signs: &NetworkSigns, wake: &mut Wake) -> Result<()> {
+        wake.on_network(listen(signs)?);
+        let (claims, errors): (Vec<_>, Vec<_>) =
+            signs.claims.iter().map(hear).partition(Result::is_ok);
+        wake.on_claims(claims.into_iter().flatten().collect());
+        // The address works all the same.
+        errors
+            .into_iter()
+            .filter_map(Result::err)
+            .for_each(|error| self.log.debug(&error.to_string()));
+        Ok(())
+    }
+
     fn watch(&self, wake: &mut Wake, mut signs: Signs) -> Result<OcfCode> {
         let mut first = true;
         loop {
             wake.on_end_of(&signs.processes)?;
             wake.on_events_of(signs.group.as_deref());
+            let hears = wake.on_changes_of(signs.unit.as_deref()) || signs.group.is_some();
             // Before the look: news that come while it is made are about what it may not have seen.
             let told = wake.drain()?;
             let verdict = if told.is_none() { self.confirmed() } else { Verdict::Works };
+            wake.ignore_answers();
             // Whoever ends this process or takes its task away meanwhile does not want to hear of it.
             let told = if told.is_none() { wake.is_told()? } else { told };
             if told.is_some_and(|told| self.is_over(&told)) || self.is_dismissed() {
@@ -172,20 +183,30 @@ impl<'a> Watcher<'a> {
                 hear_of_mount(wake, &signs)?;
                 continue;
             }
-            let woken = wake.wait(self.longest_sleep(hold, &signs))?;
+            let woken = wake.wait(self.longest_sleep(hold, signs.silent || !hears))?;
             if self.is_over(&woken) {
                 return Ok(OcfCode::Success);
             }
             if let Woken::News(words) = &woken {
                 (self.say)(words);
             }
-            signs = self.signs().unwrap_or(signs);
+            signs = self.signs_after(signs, wake)?;
         }
     }
 
-    fn longest_sleep(&self, hold: Option<Duration>, signs: &Signs) -> Option<Duration> {
+    /// What announces a failure from now on. An interface that was made anew has another number; what happens until it is
+    /// heard, the next look sees.
+    fn signs_after(&self, before: Signs, wake: &mut Wake) -> Result<Signs> {
+        let Ok(signs) = self.signs() else { return Ok(before) };
+        if let Some(network) = signs.network.as_ref().filter(|_| signs.network != before.network) {
+            self.hear(network, wake)?;
+        }
+        Ok(signs)
+    }
+
+    fn longest_sleep(&self, hold: Option<Duration>, silent: bool) -> Option<Duration> {
         let failed = self.known().memory.is_failed().then_some(WHILE_FAILED);
-        let usual = hold.or_else(|| self.settings.interval(signs.silent));
+        let usual = hold.or_else(|| self.settings.interval(silent));
         usual.into_iter().chain(failed).min()
     }
 
@@ -360,14 +381,14 @@ impl<'a> Watcher<'a> {
     }
 }
 
-/// Hears of the network, in its namespace, where every look is made from then on.
 fn listen(signs: &NetworkSigns) -> Result<RouteNews> {
     if let Some(name) = &signs.namespace
         && !namespace::enter(name)?
     {
         return Err(namespace::missing(name.as_str()));
     }
-    RouteNews::of(signs.addresses.clone(), signs.routes).doing(|| "listen to the network's news")
+    RouteNews::of(signs.addresses.clone(), signs.links.as_deref(), signs.routes)
+        .doing(|| "listen to the network's news")
 }
 
 fn hear_of_mount(wake: &mut Wake, signs: &Signs) -> Result<()> {
@@ -378,6 +399,7 @@ fn hear_of_mount(wake: &mut Wake, signs: &Signs) -> Result<()> {
 }
 
 fn hear(signs: &ClaimSigns) -> Result<Claims> {
-    Claims::of(signs.ip, signs.index, StateFile::at(&signs.record))
-        .doing(|| format!("listen to who claims {}", signs.ip))
+    let ClaimSigns { subject, index, own, record } = signs;
+    Claims::of(*subject, *index, *own, StateFile::at(record))
+        .doing(|| format!("listen to who claims {subject}"))
 }

@@ -391,6 +391,95 @@ fn who_is_starved_himself_accuses_nobody() {
     assert_eq!(host.living(), []);
 }
 
+/// A unit of systemd, and a program in there that writes down whom the watcher tells.
+#[track_caller]
+fn watched_unit(host: &Booted, name: &str, lines: &str) -> Call {
+    host.write("/opt/bin/crm_resource", "#!/bin/sh\necho \"$*\" >>/run/told\n", 0o755);
+    let path = "/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let service = pacemaker(host.unit(name, lines), path);
+    service.run("start").code(0);
+    service
+}
+
+fn told_inside(host: &Booted) -> String {
+    fs::read_to_string(host.inside("/run/told")).unwrap_or_default()
+}
+
+/// How often the watcher of the unit has slept.
+#[track_caller]
+fn sleeps(host: &Booted, name: &str) -> u64 {
+    let pid = host.sh(&format!("pgrep -f '^ocfbox watch .* {name}$'"));
+    let status = host.inside(&format!("/proc/{}/status", pid.trim()));
+    let status = fs::read_to_string(status).unwrap();
+    let line = status.lines().find(|line| line.starts_with("voluntary")).unwrap();
+    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// The processes of these say nothing: systemd does.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_unit_that_somebody_stops_is_told_at_once_and_an_idle_one_costs_nothing() {
+    let mut host = Booted::new();
+    let units = [
+        ("remains", "Type=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true"),
+        (
+            "parts",
+            "Type=forking\nGuessMainPID=no\nExecStart=/bin/sh -c 'sleep infinity & sleep infinity &'",
+        ),
+        ("plain", "ExecStart=/bin/sleep infinity"),
+    ];
+    for (name, lines) in units {
+        let service = watched_unit(&host, name, lines);
+        // It has made its first looks, and nothing happens to it.
+        std::thread::sleep(Duration::from_millis(1500));
+        let before = sleeps(&host, name);
+        let other = host.unit("other", "Type=oneshot\nExecStart=/bin/true");
+        host.sh("for n in 1 2 3; do systemctl start other; done");
+        drop(other);
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(sleeps(&host, name), before, "{name}");
+        let begin = Instant::now();
+        host.sh(&format!("systemctl stop {name}"));
+        host.await_that("the cluster to be told", |host| !told_inside(host).is_empty());
+        assert!(begin.elapsed() < SOON, "{name}: {:?}", begin.elapsed());
+        let told = told_inside(&host);
+        assert_eq!(told, format!("--fail --resource {name} --node node1\n"));
+        service.run("stop").code(0);
+        // What the cluster asks for is no failure.
+        service.run("start").code(0);
+        service.run("stop").code(0);
+        assert_eq!(told_inside(&host), told, "{}", host.log());
+        assert_eq!(host.sh("pgrep -af '^ocfbox watch' || true"), "");
+        host.sh("rm /run/told");
+    }
+}
+
+/// The bus that told of the unit goes, and comes back.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_bus_that_is_restarted_is_listened_to_again() {
+    let mut host = Booted::new();
+    let service =
+        watched_unit(&host, "remains", "Type=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true");
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_secs(1));
+        let before = sleeps(&host, "remains");
+        host.sh("systemctl restart dbus.service");
+        host.await_that("the watcher to see it", |host| sleeps(host, "remains") > before);
+        // By then it listens again, and is not looking each second.
+        std::thread::sleep(Duration::from_secs(5));
+        let before = sleeps(&host, "remains");
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(sleeps(&host, "remains"), before, "{}", host.log());
+    }
+    assert_eq!(told_inside(&host), "", "{}", host.log());
+    let begin = Instant::now();
+    host.sh("systemctl stop remains");
+    host.await_that("the cluster to be told", |host| !told_inside(host).is_empty());
+    assert!(begin.elapsed() < SOON);
+    service.run("stop").code(0);
+}
+
 /// Starts and stops an agent as a unit of systemd, as drbd-reactor does: its process is the unit's main one, and looks twice a minute.
 const WRAPPER: &str = r#"#!/bin/sh
 case $1 in

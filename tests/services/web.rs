@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::{Call, Host, tree};
+use crate::watching::{SOON, is_told, pacemaker, stand_in};
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,7 +120,8 @@ fn main(host: &Host) -> i32 {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit(')').next().unwrap_or_default().split_whitespace().nth(1).map(str::to_owned)
     };
-    let living = host.living();
+    let mut living = host.living();
+    living.retain(|(_, words)| !words.starts_with("ocfbox watch"));
     let mains: Vec<_> =
         living.iter().filter(|(pid, _)| parent(*pid).as_deref() == Some("1")).collect();
     assert_eq!(mains.len(), 1, "{living:?}");
@@ -128,7 +130,9 @@ fn main(host: &Host) -> i32 {
 
 fn workers(host: &Host) -> Vec<i32> {
     let main = main(host);
-    host.living().into_iter().map(|(pid, _)| pid).filter(|pid| *pid != main).collect()
+    let mut living = host.living();
+    living.retain(|(pid, words)| *pid != main && !words.starts_with("ocfbox watch"));
+    living.into_iter().map(|(pid, _)| pid).collect()
 }
 
 fn port_is_free(port: u16) -> bool {
@@ -940,5 +944,31 @@ fn codes_are_those_of_the_shell_agents_but_for_these() {
         let differ: Vec<_> =
             pairs.map(|(ours, theirs)| (ours.0, ours.1.unwrap(), theirs.1.unwrap())).collect();
         assert_eq!(differ, expected, "{make:?}: {:?}", found[1]);
+    }
+}
+
+/// Of a main process that is killed, at once and once; of a stop, and of a worker that comes back, nothing.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_killed_server_is_told_at_once() {
+    let host = web();
+    let path = stand_in(&host, "crm_resource");
+    for make in BOTH {
+        let server = pacemaker(agent(&host, make), &path);
+        server.run("start").code(0);
+        let watches = |(_, words): &(i32, String)| words.starts_with("ocfbox watch");
+        host.await_that("the watcher", || host.living().iter().any(watches));
+        host.kill("KILL", workers(&host)[0]);
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!host.path("told").exists(), "{make:?}: {}", host.log());
+        let begin = Instant::now();
+        host.kill("KILL", main(&host));
+        is_told(&host, begin, SOON);
+        server.run("stop").code(0);
+        server.run("start").code(0);
+        server.run("stop").code(0);
+        assert_eq!(host.living(), [], "{make:?}");
+        assert_eq!(fs::read_to_string(host.path("told")).unwrap().lines().count(), 1, "{make:?}");
+        fs::remove_file(host.path("told")).unwrap();
     }
 }

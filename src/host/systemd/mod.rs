@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod news;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,7 @@ use super::stream;
 use crate::{trace_answer, trace_ask};
 
 pub use answer::{Facts, Invoked, Job, Look, Properties, Trouble};
+pub use news::UnitNews;
 
 /// Where the bus is, by the D-Bus specification, "Well-known Message Bus Instances".
 pub const BUS: &str = "/run/dbus/system_bus_socket";
@@ -58,14 +61,20 @@ impl Systemd {
     /// # Errors
     /// There is none, or it does not answer in time.
     pub fn connect(within: Duration) -> Result<Self, Trouble> {
+        Self::connect_with_socket(within).map(|(systemd, _)| systemd)
+    }
+
+    /// The same, with its socket once more for who waits for it in his own way.
+    fn connect_with_socket(within: Duration) -> Result<(Self, UnixStream), Trouble> {
         let lost = |error: std::io::Error| Trouble::Lost(crate::error::cause(&error));
         let socket = stream::local(Path::new(BUS), Instant::now() + within).map_err(|error| {
             if error.kind() == std::io::ErrorKind::NotFound { Trouble::Absent } else { lost(error) }
         })?;
+        let again = socket.try_clone().map_err(lost)?;
         let executor = Executor::new().map_err(lost)?;
         let connection = executor.wait(within, Builder::unix_stream(socket).build());
         let connection = connection.ok_or_else(|| Trouble::Lost("no greeting".to_owned()))??;
-        Ok(Self { executor, connection, ended: None })
+        Ok((Self { executor, connection, ended: None }, again))
     }
 
     fn wait<T>(
@@ -224,17 +233,23 @@ impl Systemd {
                 .arg(2, id)
                 .build()?;
             let ended = MessageStream::for_match_rule(rule, &self.connection, None).await?;
-            match self.call("Subscribe", &()).await {
-                Err(zbus::Error::MethodError(name, ..)) if name.ends_with(".AlreadySubscribed") => {
-                }
-                other => drop(other?),
-            }
+            self.subscribe().await?;
             // A unit that is down is soon forgotten, and with it why it is down. Not each systemd lets itself be asked.
             let _ = self.call("RefUnit", &id).await;
             Ok(ended)
         })?;
         self.ended = Some(ended);
         Ok(())
+    }
+
+    /// Has systemd announce anything at all to this connection.
+    async fn subscribe(&self) -> zbus::Result<()> {
+        match self.call("Subscribe", &()).await {
+            Err(zbus::Error::MethodError(name, ..)) if name.ends_with(".AlreadySubscribed") => {
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 
     /// The next job that ended, and how; none if none did.
