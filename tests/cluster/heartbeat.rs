@@ -13,6 +13,7 @@ use crate::image::Image;
 use crate::install::{Installation, install};
 use crate::machine::Machine;
 use crate::network::RING;
+use crate::store::Manner;
 use crate::{Outcome, says, store, wait, web};
 
 /// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
@@ -103,9 +104,9 @@ impl Heartbeat {
             }
             Duty::Store => {
                 let service = match self.installation {
-                    Installation::Alone => format!("service::{}", store::SCRIPT),
+                    Installation::Alone => format!("service::{}", Manner::KeepsOpen.script()),
                     Installation::Shell | Installation::Beside | Installation::InPlace => {
-                        store::SCRIPT.to_owned()
+                        Manner::KeepsOpen.script().to_owned()
                     }
                 };
                 let (image, place) = (self.image.on_node(), store::PLACE);
