@@ -240,8 +240,12 @@ fn perform<A: Agent>(cx: &Cx<'_>) -> Result<Outcome> {
             let settings = A::WATCHED.then(|| Settings::strictly(cx)).transpose()?;
             agent.check(cx)?;
             act(&agent, cx)?;
-            if let (Some(settings), Action::Start) = (settings, cx.action) {
-                watch::started(&agent, &settings, cx);
+            match (settings, cx.action) {
+                (Some(settings), Action::Start) => watch::started(&agent, &settings, cx),
+                (Some(settings), Action::Reload | Action::ReloadAgent) => {
+                    watch::reloaded(&agent, &settings, cx);
+                }
+                _ => {}
             }
             Ok(Outcome::Done)
         }
@@ -266,11 +270,13 @@ fn act_leniently<A: Agent>(agent: &A, cx: &Cx<'_>) -> Result<Outcome> {
         }
         Action::Demote => agent.demote(cx).map(|()| Outcome::Done),
         _ => {
-            let status = looked_at_twice(agent, cx)?;
-            if A::WATCHED && status != Status::NotRunning && !cx.is_probe() {
-                watch::seen(agent, cx);
+            let looked = looked_at_twice(agent, cx);
+            match &looked {
+                _ if !A::WATCHED || cx.is_probe() => {}
+                Err(_) | Ok(Status::NotRunning) => watch::failed(agent, cx),
+                Ok(_) => watch::seen(agent, cx),
             }
-            Ok(Outcome::Is(status))
+            looked.map(Outcome::Is)
         }
     }
 }

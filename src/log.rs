@@ -2,13 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -88,7 +88,7 @@ pub struct Log<'a> {
     tag: String,
     /// A person called: messages belong on the terminal.
     terminal: bool,
-    logd_failed: Cell<bool>,
+    logd_failed: AtomicBool,
 }
 
 impl<'a> Log<'a> {
@@ -103,7 +103,7 @@ impl<'a> Log<'a> {
             environment,
             tag,
             terminal: std::io::stdin().is_terminal(),
-            logd_failed: Cell::new(false),
+            logd_failed: AtomicBool::new(false),
         }
     }
 
@@ -176,12 +176,12 @@ impl<'a> Log<'a> {
     fn to_logd(&self, message: &str) -> bool {
         let wanted = self.environment.get("HA_LOGD").is_some_and(|value| value == "yes")
             || self.environment.is_true("HA_use_logd");
-        if !wanted || self.logd_failed.get() {
+        if !wanted || self.logd_failed.load(Ordering::Relaxed) {
             return false;
         }
         let soon = Deadline::after(Duration::from_millis(500));
         let told = program::run(self.environment, "ha_logger", &["-t", &self.tag, message], &soon);
-        self.logd_failed.set(told.is_err());
+        self.logd_failed.store(told.is_err(), Ordering::Relaxed);
         told.is_ok()
     }
 

@@ -321,7 +321,18 @@ pub fn numbers() -> Result<HashMap<i32, u64>> {
 /// (`proc_pid_task_children`(5) needs `CONFIG_PROC_CHILDREN`).
 #[must_use]
 pub fn children(pid: i32) -> Vec<i32> {
-    let text = read(&format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children_of_thread(pid, &pid.to_string())
+}
+
+/// The same for all threads, of which there should not be many.
+#[must_use]
+pub fn children_of_all_threads(pid: i32) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.flat_map(|task| children_of_thread(pid, &task.file_name().to_string_lossy())).collect()
+}
+
+fn children_of_thread(pid: i32, thread: &str) -> Vec<i32> {
+    let text = read(&format!("/proc/{pid}/task/{thread}/children")).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }

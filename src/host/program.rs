@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -30,7 +31,9 @@ pub fn run(
     arguments: &[&str],
     deadline: &Deadline,
 ) -> Result<()> {
-    ended(environment, name, arguments, Input::Nothing, deadline).map_err(|failed| failed.error)
+    ended(environment, name, arguments, Input::Nothing, deadline)
+        .map(drop)
+        .map_err(|failed| failed.error)
 }
 
 /// The same with `input` on its stdin; what it wrote to stderr is in the error.
@@ -44,7 +47,7 @@ pub fn feed(
     input: &[u8],
     deadline: &Deadline,
 ) -> Result<(), Unsuccessful> {
-    ended(environment, name, arguments, Input::Bytes(input), deadline)
+    ended(environment, name, arguments, Input::Bytes(input), deadline).map(drop)
 }
 
 /// The same for a program that must not outlast `lock`: if this process is killed, the lock lasts until the program
@@ -60,7 +63,7 @@ pub fn run_under(
     deadline: &Deadline,
 ) -> Result<()> {
     let input = lock.map_or(Input::Nothing, Input::Lock);
-    ended(environment, name, arguments, input, deadline).map_err(|failed| failed.error)
+    ended(environment, name, arguments, input, deadline).map(drop).map_err(|failed| failed.error)
 }
 
 /// As [`run`], but with this process's own stdin, which is a lock: it lasts until the program ends too.
@@ -73,7 +76,22 @@ pub fn run_with_stdin(
     arguments: &[&str],
     deadline: &Deadline,
 ) -> Result<()> {
-    ended(environment, name, arguments, Input::Own, deadline).map_err(|failed| failed.error)
+    ended(environment, name, arguments, Input::Own, deadline)
+        .map(drop)
+        .map_err(|failed| failed.error)
+}
+
+/// The same; the beginning of what it wrote to its stdout.
+///
+/// # Errors
+/// As for [`feed`].
+pub fn ask_with_stdin(
+    environment: &Environment,
+    name: &str,
+    arguments: &[&str],
+    deadline: &Deadline,
+) -> Result<String, Unsuccessful> {
+    ended(environment, name, arguments, Input::OwnAsked, deadline)
 }
 
 /// The same for words that need not be text; what it wrote to stderr is in the error.
@@ -87,7 +105,7 @@ pub fn run_told(
     lock: Option<&Lock>,
     deadline: &Deadline,
 ) -> Result<(), Unsuccessful> {
-    ended(environment, name, arguments, Input::LockTold(lock), deadline)
+    ended(environment, name, arguments, Input::LockTold(lock), deadline).map(drop)
 }
 
 /// A program that did not do what it was started for.
@@ -128,7 +146,9 @@ enum Input<'a> {
     Lock(&'a Lock),
     /// What this process has.
     Own,
-    /// The same, and its stderr is ours.
+    /// The same, and its stdout is ours.
+    OwnAsked,
+    /// A lock, or nothing, and its stderr is ours.
     LockTold(Option<&'a Lock>),
 }
 
@@ -138,7 +158,7 @@ fn ended<Word: AsRef<OsStr>>(
     arguments: &[Word],
     input: Input<'_>,
     deadline: &Deadline,
-) -> Result<(), Unsuccessful> {
+) -> Result<String, Unsuccessful> {
     let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
     let what = format!("{name} {}", words.join(" "));
     if is_hidden(environment) {
@@ -150,7 +170,7 @@ fn ended<Word: AsRef<OsStr>>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name).into()),
         other => other.doing(|| format!("run {what}"))?,
     };
-    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let status = std::thread::scope(|scope| {
         if let (Some(mut stdin), Input::Bytes(input)) = (stdin, input) {
             // A program that does not read its input says why with its exit code; one that is killed reads no longer.
@@ -161,7 +181,7 @@ fn ended<Word: AsRef<OsStr>>(
     match status.doing(|| format!("wait for {what}"))? {
         Some(status) if status.success() => {
             trace_answer!("{what}: done");
-            Ok(())
+            Ok(stdout.map(words_in).unwrap_or_default())
         }
         Some(status) => {
             let said = stderr.map(said).unwrap_or_default();
@@ -194,14 +214,15 @@ fn spawn<Word: AsRef<OsStr>>(
         Input::Nothing => (Stdio::null(), Stdio::null()),
         Input::Bytes(_) => (Stdio::piped(), Stdio::piped()),
         Input::Lock(lock) => (lock.share()?.into(), Stdio::null()),
-        Input::Own => (Stdio::inherit(), Stdio::piped()),
+        Input::Own | Input::OwnAsked => (Stdio::inherit(), Stdio::piped()),
         Input::LockTold(Some(lock)) => (lock.share()?.into(), Stdio::piped()),
         Input::LockTold(None) => (Stdio::null(), Stdio::piped()),
     };
+    let stdout = if matches!(input, Input::OwnAsked) { Stdio::piped() } else { Stdio::null() };
     Command::new(name)
         .args(arguments)
         .stdin(stdin)
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .stderr(stderr)
         .current_dir("/")
         .env("PATH", search_path())
@@ -210,14 +231,18 @@ fn spawn<Word: AsRef<OsStr>>(
         .spawn()
 }
 
-/// What a program that has ended wrote to stderr, without waiting for what it may have left behind.
-fn said(mut stderr: ChildStderr) -> String {
+/// What a program that has ended wrote to stderr.
+fn said(stderr: ChildStderr) -> String {
+    let words = words_in(stderr);
+    if words.is_empty() { String::new() } else { format!(": {}", one_line(&words, 300)) }
+}
+
+/// What is in a pipe, without waiting for what a program that has ended may have left behind.
+fn words_in(mut pipe: impl Read + AsFd) -> String {
     let mut words = [0; 1000];
-    let set = fcntl(&stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-    let length = set.ok().and_then(|_| stderr.read(&mut words).ok()).unwrap_or(0);
-    let words = String::from_utf8_lossy(&words[..length]);
-    let words = words.trim();
-    if words.is_empty() { String::new() } else { format!(": {}", one_line(words, 300)) }
+    let set = fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+    let length = set.ok().and_then(|_| pipe.read(&mut words).ok()).unwrap_or(0);
+    String::from_utf8_lossy(&words[..length]).trim().to_owned()
 }
 
 fn missing(name: &str) -> Error {

@@ -18,12 +18,13 @@ impl Starvation {
         Self { begin: Instant::now(), waited: waited() }
     }
 
-    /// Whether this process was ready to run and did not for more than a quarter of the time since then. Never where the
-    /// kernel does not tell.
+    /// Whether this process did not run for more than a quarter of the time since then, although it wanted to: as the kernel
+    /// counts, which knows of waiting for a processor only, or as was seen otherwise (`lost`).
     #[must_use]
-    pub fn is_felt(&self) -> bool {
-        let (Some(before), Some(now)) = (self.waited, waited()) else { return false };
-        is_much(now.saturating_sub(before), self.begin.elapsed())
+    pub fn is_felt(&self, lost: Duration) -> bool {
+        let all = self.begin.elapsed();
+        let counted = self.waited.zip(waited()).map(|(before, now)| now.saturating_sub(before));
+        is_much(counted.unwrap_or_default().max(lost), all)
     }
 }
 

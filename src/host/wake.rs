@@ -8,7 +8,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -179,7 +179,24 @@ impl Wake {
         }
     }
 
-    /// Takes all that is there, so that one look serves for all of it.
+    /// Whether somebody asked this process to end or took its task away. All other news stay, since a look that was made before they
+    /// came does not know of them.
+    ///
+    /// # Errors
+    /// The kernel cannot wait.
+    pub fn is_told(&mut self) -> Result<Option<Woken>> {
+        let is_ready = |fd: BorrowedFd<'_>| {
+            let mut polled = [PollFd::new(fd, PollFlags::POLLIN)];
+            poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        };
+        let task = self.task.as_ref().is_some_and(|task| is_ready(task.as_fd()));
+        if is_ready(self.signals.as_fd()) {
+            return self.taken(Source::Signals);
+        }
+        if task { self.taken(Source::Task) } else { Ok(None) }
+    }
+
+    /// Takes all that is there, so that one look, which has to come afterwards, serves for all of it.
     ///
     /// # Errors
     /// The kernel cannot wait.

@@ -89,6 +89,12 @@ impl Memory {
         (self.failed, self.told, self.reported) = (false, false, None);
     }
 
+    /// Whether there is nothing to add to what the manager knows.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
     /// Whether the resource is down, by all that is known.
     #[must_use]
     pub fn is_failed(&self) -> bool {

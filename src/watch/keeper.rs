@@ -8,12 +8,14 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
-use super::WATCHER;
+use super::turn::Turn;
+use super::{WATCHER, pacemaker};
 use crate::agent::Cx;
 use crate::error::{Doing, Result};
 use crate::host::detached;
@@ -23,6 +25,9 @@ use crate::state::{Lock, StateFile, TryLock};
 
 /// How long a process that was killed may take to be gone.
 const LONGEST_END: Duration = Duration::from_secs(2);
+
+/// Between two attempts to take a lock.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The watcher of one resource, or the place where it would be.
 #[derive(Debug)]
@@ -39,10 +44,21 @@ pub enum Begun {
     Now,
     /// There was one.
     Already,
+    /// There was one of another version of this program, and now there is one of this.
+    Renewed,
     /// The resource does not run any more.
     NotNeeded,
     /// There can be none: where it is written down cannot be written.
     Impossible,
+}
+
+/// Whether there is room for a watcher.
+#[derive(Debug)]
+enum Vacant {
+    /// There is, and this is its lock.
+    Yes(Lock, Begun),
+    /// There is not, and that is what came of the wish.
+    No(Begun),
 }
 
 impl<'a> Keeper<'a> {
@@ -56,6 +72,18 @@ impl<'a> Keeper<'a> {
     #[must_use]
     pub fn record(&self) -> StateFile {
         self.cx.state.file(&format!("{}.process", self.key))
+    }
+
+    /// Where the failures are that were counted otherwise than they are.
+    #[must_use]
+    pub fn count(&self) -> StateFile {
+        self.cx.state.file(&format!("{}.count", self.key))
+    }
+
+    /// Who tells of a failure.
+    #[must_use]
+    pub fn turn(&self) -> Turn<'_> {
+        Turn::of(&self.cx.state, &self.key)
     }
 
     /// Whether this action is one that the watcher runs, or is the watcher's own look.
@@ -72,10 +100,9 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// There can be no new process, or it cannot be written down.
     pub fn begin(&self, is_running: &dyn Fn() -> bool) -> Result<Begun> {
-        let lock = match self.cx.state.try_lock(&self.key) {
-            TryLock::Taken(lock) => lock,
-            TryLock::Held => return Ok(Begun::Already),
-            TryLock::Impossible => return Ok(Begun::Impossible),
+        let (lock, begun) = match self.vacant()? {
+            Vacant::Yes(lock, begun) => (lock, begun),
+            Vacant::No(begun) => return Ok(begun),
         };
         if !is_running() {
             return Ok(Begun::NotNeeded);
@@ -90,7 +117,44 @@ impl<'a> Keeper<'a> {
         if let Some(process) = Process::look(started)? {
             self.write(process.identity)?;
         }
-        Ok(Begun::Now)
+        Ok(begun)
+    }
+
+    /// The lock, if nobody watches, or only another version of this program. Who was just killed may need a moment to let go of it.
+    fn vacant(&self) -> Result<Vacant> {
+        let patience = self.cx.deadline.at_most(LONGEST_END.min(self.cx.deadline.left() / 4));
+        loop {
+            match self.cx.state.try_lock(&self.key) {
+                TryLock::Taken(lock) => return Ok(Vacant::Yes(lock, Begun::Now)),
+                TryLock::Impossible => return Ok(Vacant::No(Begun::Impossible)),
+                TryLock::Held => {}
+            }
+            let Some(watcher) = self.recorded() else { return Ok(Vacant::No(Begun::Already)) };
+            if !is_dying(watcher)? || patience.left().is_zero() {
+                let replaced = Self::is_outdated(watcher).then(|| self.replaced(watcher));
+                let lock = replaced.transpose()?.flatten();
+                return Ok(lock
+                    .map_or(Vacant::No(Begun::Already), |lock| Vacant::Yes(lock, Begun::Renewed)));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Whether a watcher executes another file than this process, as after an upgrade, and is not just telling of a failure.
+    fn is_outdated(watcher: Identity) -> bool {
+        let file = |path: &str| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+        let (own, other) = (file("/proc/self/exe"), file(&format!("/proc/{}/exe", watcher.pid)));
+        let is_busy = || !process::children_of_all_threads(watcher.pid).is_empty();
+        own.is_some() && other.is_some() && own != other && !is_busy()
+    }
+
+    /// Ends a watcher for another one to follow; its lock, unless somebody else was faster.
+    fn replaced(&self, watcher: Identity) -> Result<Option<Lock>> {
+        end_with_children(watcher, self.cx.deadline.left() / 4)?;
+        match self.cx.state.try_lock(&self.key) {
+            TryLock::Taken(lock) => Ok(Some(lock)),
+            TryLock::Held | TryLock::Impossible => Ok(None),
+        }
     }
 
     /// Remembers this process as the watcher.
@@ -123,6 +187,8 @@ impl<'a> Keeper<'a> {
             match self.cx.state.try_lock(&self.key) {
                 TryLock::Taken(lock) => {
                     self.record().remove()?;
+                    pacemaker::settle(self.cx.environment, &self.count());
+                    self.turn().forget();
                     return Ok(Some(lock));
                 }
                 TryLock::Impossible => return Ok(None),
@@ -130,12 +196,12 @@ impl<'a> Keeper<'a> {
             }
             let recorded = self.recorded().filter(|_| ended.is_none());
             if let Some(watcher) = recorded {
-                end_with_children(watcher)?;
+                end_with_children(watcher, patience.left())?;
                 ended = Some(watcher);
                 continue;
             }
             let left = patience.to_wait_for("the end of the process that watches the resource")?;
-            std::thread::sleep(left.min(Duration::from_millis(2)));
+            std::thread::sleep(left.min(PAUSE));
         }
     }
 
@@ -164,11 +230,18 @@ fn place() -> Option<String> {
     Some(format!("{} {} ", process::boot().ok()?, process::namespace()))
 }
 
-/// Kills a watcher and what it runs at this moment: a report, or an action.
-fn end_with_children(watcher: Identity) -> Result<()> {
+/// Whether a process has ended, or has no memory any more and is about to.
+fn is_dying(identity: Identity) -> Result<bool> {
+    let process = Process::find(identity)?;
+    Ok(process.is_none_or(|process| process.is_dead() || process.executable().is_none()))
+}
+
+/// Kills a watcher and what it runs at this moment: a report, or an action. One that sleeps so deeply that it does not end now
+/// ends when it wakes up, and does nothing any more.
+fn end_with_children(watcher: Identity, at_most: Duration) -> Result<()> {
     let Some(handle) = Handle::open(watcher)? else { return Ok(()) };
     let mut all = Vec::new();
-    for child in process::children(watcher.pid) {
+    for child in process::children_of_all_threads(watcher.pid) {
         if let Some(child) = Process::look(child)?.filter(|child| child.parent == watcher.pid) {
             all.extend(Handle::open(child.identity)?);
         }
@@ -179,6 +252,6 @@ fn end_with_children(watcher: Identity) -> Result<()> {
         handle.signal(Signal::SIGKILL)?;
     }
     // Whether they ended is what the lock tells.
-    let _ = wait_for_all(&all, LONGEST_END);
+    let _ = wait_for_all(&all, LONGEST_END.min(at_most));
     Ok(())
 }

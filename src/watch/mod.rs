@@ -6,11 +6,15 @@
 
 #![forbid(unsafe_code)]
 
+mod attendant;
 pub mod judge;
 pub mod keeper;
 pub mod manager;
+mod pacemaker;
 mod restart;
 mod settings;
+mod turn;
+mod unit;
 pub mod watcher;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,12 +22,15 @@ use std::path::PathBuf;
 
 pub use settings::{Interval, Settings};
 
+use crate::action::Action;
 use crate::agent::{Agent, Cx, Status};
 use crate::error::{Error, Result};
 use crate::host::process::Identity;
 use crate::param::values::NamespaceName;
 use crate::state::Lock;
 use keeper::{Begun, Keeper};
+use manager::Manager;
+use turn::Teller;
 
 /// The variable by which an action knows that the resource's watcher calls it.
 pub const WATCHER: &str = "OCFBOX_WATCHER";
@@ -97,10 +104,42 @@ pub fn seen<A: Agent>(agent: &A, cx: &Cx<'_>) {
         return;
     }
     let begun = keeper.begin(&|| works(agent, cx));
-    if matches!(begun, Ok(Begun::Now)) {
-        cx.log.warn("nothing watched the resource any more; something ended that process, and there is a new one");
+    match &begun {
+        Ok(Begun::Now) => cx.log.warn(
+            "nothing watched the resource any more; something ended that process, and there is a new one",
+        ),
+        Ok(Begun::Renewed) => {
+            cx.log.info("another version of this program watched the resource; this one does now");
+        }
+        _ => {}
     }
     tell(cx, &begun);
+}
+
+/// After a recurring monitor that found the resource failed, of which it is about to tell: sees to it that the watcher does not tell
+/// of the same failure. If it already did, what it told is given a moment to be acted upon (see [`turn`]).
+pub fn failed<A: Agent>(agent: &A, cx: &Cx<'_>) {
+    let by_pacemaker =
+        || matches!(Manager::of(cx.environment, &cx.instance), Manager::Pacemaker { .. });
+    if cx.action != Action::Monitor || cx.is_probe() || !by_pacemaker() {
+        return;
+    }
+    let keeper = Keeper::of(A::SPEC.name, &agent.key(cx), cx);
+    let wanted = Settings::leniently(cx.environment).is_ok_and(|settings| is_wanted(&settings, cx));
+    if !wanted || keeper.is_called_by_watcher() {
+        return;
+    }
+    if let Some(left) = keeper.turn().take(Teller::Monitor) {
+        crate::trace_note!("the watcher has told of it");
+        std::thread::sleep(left.min(cx.deadline.left() / 4));
+    }
+}
+
+/// After a reload: the watcher has the parameters of its start, so that there is a new one, or none any more.
+pub fn reloaded<A: Agent>(agent: &A, settings: &Settings, cx: &Cx<'_>) {
+    let ended = stopping(agent, cx);
+    drop(ended);
+    started(agent, settings, cx);
 }
 
 /// Before a stop: ends the watcher. There is no new one as long as the answer is kept.
@@ -132,6 +171,6 @@ fn tell(cx: &Cx<'_>, begun: &Result<Begun, Error>) {
             "cannot write to {}; nothing watches the resource",
             cx.state.path().display()
         )),
-        Ok(Begun::Now | Begun::Already | Begun::NotNeeded) => {}
+        Ok(Begun::Now | Begun::Renewed | Begun::Already | Begun::NotNeeded) => {}
     }
 }

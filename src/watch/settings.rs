@@ -26,26 +26,26 @@ params! {
         /// monitor puts it back if somebody killed it. Recurring monitors stay useful: for what no event tells. In
         /// Heartbeat's haresources, where nobody monitors, it is on unless this is false: a resource that failed is
         /// restarted `watch_restarts` times within `watch_window`, then the node's resources go to the other node.
-        watch: Option<Flag>,
+        watch: Option<Flag> { reloadable: true },
 
         /// Seconds between looks of the watching process
         ///
         /// For what no event tells: a server that does not answer, a process that is stopped by a signal. Without it, a
         /// resource that has probes (`check`) is looked at every second and any other one only on events, so that an idle
         /// one costs nothing.
-        watch_interval: Option<Interval>,
+        watch_interval: Option<Interval> { reloadable: true },
 
         /// Restarts in place, under haresources
         ///
         /// How often within `watch_window` a failed resource is stopped and started here before the node gives all of its
         /// resources to the other one.
-        watch_restarts: Count = "2",
+        watch_restarts: Count = "2" { reloadable: true },
 
         /// Seconds in which restarts are counted, under haresources
         ///
         /// A restart that is longer ago than this counts no more, so that a resource which fails once a week stays where it
         /// is.
-        watch_window: Seconds = "600",
+        watch_window: Seconds = "600" { reloadable: true },
     }
 }
 

@@ -2,19 +2,23 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::judge::{Memory, Step, Verdict};
 use super::keeper::Keeper;
-use super::manager::{self, Manager};
+use super::manager::{Manager, Told};
+use super::pacemaker::{self, Pacemaker};
 use super::restart::Restarts;
-use super::{ClaimSigns, MountSigns, NetworkSigns, Settings, Signs};
+use super::turn::Teller;
+use super::{ClaimSigns, MountSigns, NetworkSigns, Settings, Signs, attendant, unit};
 use crate::action::Action;
 use crate::agent::{Cx, Entry, Outcome, Status};
 use crate::environment::Environment;
 use crate::error::{Doing, OcfCode, Result};
 use crate::host::claims::Claims;
 use crate::host::mount::news::MountNews;
+use crate::host::process::Process;
 use crate::host::rtnews::RouteNews;
 use crate::host::schedule::Starvation;
 use crate::host::wake::{Wake, Woken};
@@ -26,11 +30,29 @@ use crate::state::StateFile;
 /// Before the second look: long enough for what is only between two states, far below what anybody notices.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
-/// Looks after the first one, as long as this process did not get the time to make them.
-const MOST_LOOKS: u32 = 5;
+/// Looks that find nothing of the resource, of which each may have been made too late.
+const MOST_LATE_LOOKS: u32 = 5;
+
+/// For how long looks that failed for some reason, which may be a time-out, are made again because this process was not given
+/// the time to make them. After that it is told: what takes all of a host's time may be the resource itself.
+const LONGEST_DOUBT: Duration = Duration::from_secs(30);
 
 /// How often a failed resource is looked at whose manager does nothing, so that its coming back is seen.
 const WHILE_FAILED: Duration = Duration::from_secs(1);
+
+/// What is said of a resource of which nothing was found.
+const ABSENT: &str = "it does not run";
+
+/// What a verdict came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judged {
+    /// There is nothing more to do about it.
+    Done,
+    /// It is told later.
+    Hold(Duration),
+    /// It was told by the end of this process.
+    Ended(OcfCode),
+}
 
 /// A process that watches one resource.
 #[derive(Debug)]
@@ -44,6 +66,15 @@ pub struct Watcher<'a> {
     /// Left behind by start or monitor, and not run by a person.
     behind: bool,
     say: fn(&str),
+    /// What a look and who attends it both write into.
+    known: Mutex<Known>,
+}
+
+/// What is remembered from look to look.
+#[derive(Debug)]
+struct Known {
+    memory: Memory,
+    restarts: Restarts,
 }
 
 impl<'a> Watcher<'a> {
@@ -62,7 +93,9 @@ impl<'a> Watcher<'a> {
         let manager = if behind { Manager::of(environment, &instance) } else { Manager::Nobody };
         // What is wrong in them, start has refused.
         let settings = Settings::leniently(environment)?;
-        Ok(Self { entry, environment, instance, log, settings, manager, behind, say })
+        let restarts = Restarts::new(settings.restarts());
+        let known = Mutex::new(Known { memory: Memory::default(), restarts });
+        Ok(Self { entry, environment, instance, log, settings, manager, behind, say, known })
     }
 
     /// Watches until it is told to end, has nothing to watch any more, or has told somebody who reads exit codes.
@@ -79,9 +112,12 @@ impl<'a> Watcher<'a> {
             let cx = self.context();
             let keeper = self.keeper(&cx);
             keeper.remember_this_process()?;
+            // What another watcher, which somebody killed, could not bring to an end.
+            pacemaker::settle(self.environment, &keeper.count());
+            keeper.turn().forget();
             wake.on_removal_of(keeper.record().path())?;
         }
-        let signs = (self.entry.signs)(&self.context())?;
+        let signs = self.signs()?;
         if let Some(network) = &signs.network {
             wake.on_network(listen(network)?);
             match network.claims.as_ref().map(hear).transpose() {
@@ -101,48 +137,78 @@ impl<'a> Watcher<'a> {
     }
 
     fn watch(&self, wake: &mut Wake, mut signs: Signs) -> Result<OcfCode> {
-        let mut memory = Memory::default();
-        let mut restarts = Restarts::new(self.settings.restarts());
         let mut first = true;
         loop {
             wake.on_end_of(&signs.processes)?;
             wake.on_events_of(signs.group.as_deref());
-            let verdict = self.confirmed();
+            // Before the look: news that come while it is made are about what it may not have seen.
+            let mut end = wake.drain()?;
+            let verdict = if end.is_none() { self.confirmed() } else { Verdict::Works };
             // Whoever ends this process or takes its task away meanwhile does not want to hear of it.
-            if let Some(end) = wake.drain()?
-                && self.is_over(&end, wake)
-            {
-                return Ok(OcfCode::Success);
+            end = end.map_or_else(|| wake.is_told(), |end| Ok(Some(end)))?;
+            if let Some(end) = end {
+                if self.is_over(&end, wake) {
+                    return Ok(OcfCode::Success);
+                }
+                continue;
             }
             if let (true, Verdict::Works) = (first, &verdict) {
                 (self.say)("works");
             }
             first = false;
-            let mut at_most = self.settings.interval(signs.silent);
-            match memory.take(&verdict, Instant::now()) {
-                Step::Nothing => {}
-                Step::Hold(wait) => at_most = Some(wait),
-                Step::Recovered => {
-                    (self.say)("works again");
-                    self.log.info("works again, although the cluster did not stop and start it");
-                }
-                Step::Report(why) => {
-                    if let Some(code) = self.report(&why, &mut restarts, &mut memory) {
-                        return Ok(code);
-                    }
-                }
-            }
-            if memory.is_failed() {
-                at_most = Some(at_most.map_or(WHILE_FAILED, |time| time.min(WHILE_FAILED)));
-            }
-            let woken = wake.wait(at_most)?;
+            let hold = match self.judged(&verdict) {
+                Judged::Ended(code) => return Ok(code),
+                Judged::Hold(wait) => Some(wait),
+                Judged::Done => None,
+            };
+            let woken = wake.wait(self.longest_sleep(hold, &signs))?;
             if self.is_over(&woken, wake) {
                 return Ok(OcfCode::Success);
             }
             if let Woken::News(words) = &woken {
                 (self.say)(words);
             }
-            signs = (self.entry.signs)(&self.context()).unwrap_or(signs);
+            signs = self.signs().unwrap_or(signs);
+        }
+    }
+
+    fn longest_sleep(&self, hold: Option<Duration>, signs: &Signs) -> Option<Duration> {
+        let failed = self.known().memory.is_failed().then_some(WHILE_FAILED);
+        let usual = hold.or_else(|| self.settings.interval(signs.silent));
+        usual.into_iter().chain(failed).min()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a verdict into account, and tells whom it concerns.
+    fn judged(&self, verdict: &Verdict) -> Judged {
+        let mut known = self.known();
+        match known.memory.take(verdict, Instant::now()) {
+            Step::Nothing => Judged::Done,
+            Step::Hold(wait) => Judged::Hold(wait),
+            Step::Recovered => {
+                (self.say)("works again");
+                self.log.info("works again, although the cluster did not stop and start it");
+                self.keeper(&self.context()).turn().forget();
+                Judged::Done
+            }
+            Step::Report(why) => self.report(&why, &mut known).map_or(Judged::Done, Judged::Ended),
+        }
+    }
+
+    /// A look does not come back. As long as it does not, this process does nothing else; so it is told from beside, and once more
+    /// after that time if it could not be told.
+    fn overdue(&self, limit: Duration) -> Option<Duration> {
+        let place = Process::own().ok().and_then(|own| own.waits_in());
+        let place = place.map_or(String::new(), |place| format!(" and hangs in {place}"));
+        let seconds = limit.as_secs();
+        let why = format!("a look at it takes longer than {seconds} s{place}");
+        match self.judged(&Verdict::Failed(why)) {
+            Judged::Done => (!self.known().memory.is_told()).then_some(WHILE_FAILED),
+            Judged::Hold(wait) => Some(wait),
+            Judged::Ended(code) => std::process::exit(i32::from(code.number())),
         }
     }
 
@@ -169,45 +235,69 @@ impl<'a> Watcher<'a> {
     }
 
     /// Tells the manager; an exit code if that is how it is told.
-    fn report(&self, why: &str, restarts: &mut Restarts, memory: &mut Memory) -> Option<OcfCode> {
+    fn report(&self, why: &str, known: &mut Known) -> Option<OcfCode> {
         (self.say)(&format!("failed: {why}"));
         self.log.failure(&format!("failed: {why}; telling {}", self.manager.name()));
         let told = match &self.manager {
-            Manager::Pacemaker { resource, node } => {
-                manager::fail_in_pacemaker(self.environment, resource, node.as_deref())
-            }
+            Manager::Pacemaker { resource, node } => self.tell_pacemaker(resource, node.as_deref()),
             Manager::Haresources => {
                 let agent = self.entry.described.agent.name;
-                let acted = restarts.act(agent, self.environment, self.log);
+                let acted = known.restarts.act(agent, self.environment, self.log);
                 if matches!(acted, Ok(true)) {
-                    memory.restarted();
+                    known.memory.restarted();
                 }
-                acted.map(drop)
+                acted.map(|_| Told::Yes)
             }
-            Manager::Unit { invocation } => manager::fail_unit(invocation),
-            Manager::Nobody if self.behind => Ok(()),
+            Manager::Unit { invocation } => unit::fail(invocation, self.environment),
+            Manager::Nobody if self.behind => Ok(Told::Yes),
             // Whoever reads exit codes: systemd, or who called.
             Manager::Nobody => return Some(OcfCode::Failed),
         };
-        if let Err(error) = told {
-            self.log.warn(&format!("cannot tell {} of it: {error}", self.manager.name()));
-            memory.not_told();
+        match told {
+            Ok(Told::Yes) => {}
+            Ok(Told::Monitor) => self.log.info("a monitor has just told of it"),
+            Ok(Told::Nobody(why)) => self.log.warn(&format!("nobody is told of it: {why}")),
+            Err(error) => {
+                self.log.warn(&format!("cannot tell {} of it: {error}", self.manager.name()));
+                known.memory.not_told();
+            }
         }
         None
     }
 
+    /// Tells Pacemaker, unless a monitor is just doing that.
+    fn tell_pacemaker(&self, resource: &str, node: Option<&str>) -> Result<Told> {
+        let cx = self.context();
+        let keeper = self.keeper(&cx);
+        if self.behind && keeper.turn().take(Teller::Watcher).is_some() {
+            return Ok(Told::Monitor);
+        }
+        let told = Pacemaker::new(self.environment, resource, node).fail(&keeper.count());
+        if told.is_err() {
+            keeper.turn().forget();
+        }
+        told.map(|()| Told::Yes)
+    }
+
     /// Looks, and if the resource does not work looks again. A look for which this process was not given the time says
-    /// nothing, and is repeated.
+    /// little, and is repeated: a few times if nothing of the resource was found, which takes no time to find, and for longer if
+    /// something was waited for.
     fn confirmed(&self) -> Verdict {
-        let mut verdict = self.look();
-        for _ in 0..MOST_LOOKS {
+        let (mut verdict, _) = self.look();
+        let begin = Instant::now();
+        for count in 1.. {
             if verdict == Verdict::Works {
                 break;
             }
-            let starvation = Starvation::begin();
             std::thread::sleep(BETWEEN_LOOKS);
-            verdict = self.look();
-            if !starvation.is_felt() {
+            let starvation = Starvation::begin();
+            let (again, lost) = self.look();
+            verdict = again;
+            let doubted = match &verdict {
+                Verdict::Failed(why) if why != ABSENT => begin.elapsed() < LONGEST_DOUBT,
+                _ => count < MOST_LATE_LOOKS,
+            };
+            if !starvation.is_felt(lost) || !doubted {
                 break;
             }
             crate::trace_note!("this process was starved; looking again");
@@ -215,16 +305,28 @@ impl<'a> Watcher<'a> {
         verdict
     }
 
-    /// The agent's own monitor, as a recurring one.
-    fn look(&self) -> Verdict {
-        match (self.entry.perform)(&self.context()) {
-            Ok(Outcome::Is(Status::NotRunning)) => Verdict::Failed("it does not run".to_owned()),
+    /// What announces a failure. To find that out is a look too.
+    fn signs(&self) -> Result<Signs> {
+        self.attended(|cx| (self.entry.signs)(cx)).0
+    }
+
+    /// The agent's own monitor, as a recurring one, and how much time this process lost meanwhile.
+    fn look(&self) -> (Verdict, Duration) {
+        self.attended(|cx| match (self.entry.perform)(cx) {
+            Ok(Outcome::Is(Status::NotRunning)) => Verdict::Failed(ABSENT.to_owned()),
             Ok(Outcome::Is(Status::FailedPromoted)) => {
                 Verdict::Failed("the promoted instance does not work".to_owned())
             }
             Ok(_) => Verdict::Works,
             Err(error) => Verdict::Failed(error.reason()),
-        }
+        })
+    }
+
+    /// Makes a look that may hang, and tells of it if it does.
+    fn attended<T>(&self, look: impl FnOnce(&Cx<'_>) -> T) -> (T, Duration) {
+        let cx = self.context();
+        let limit = cx.deadline.timeout();
+        attendant::beside(limit, || self.overdue(limit), || look(&cx))
     }
 
     fn key(&self, cx: &Cx<'_>) -> String {

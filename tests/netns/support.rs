@@ -261,6 +261,12 @@ impl Call {
         self
     }
 
+    /// The agent in another file.
+    pub fn at(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
     /// As a recurring monitor is called.
     pub fn recurring(self) -> Self {
         self.param("CRM_meta_interval", "10000")

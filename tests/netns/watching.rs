@@ -10,24 +10,24 @@ use std::time::{Duration, Instant};
 use crate::support::{Call, Host};
 
 /// What a fault may take to be told on a machine that does much else: far less than any monitor, far more than it takes.
-const SOON: Duration = Duration::from_secs(2);
+pub const SOON: Duration = Duration::from_secs(2);
 
 /// An address with a watcher, which ends with this value also when a test fails.
-struct Watched {
-    host: Host,
-    call: Call,
+pub struct Watched {
+    pub host: Host,
+    pub call: Call,
 }
 
 impl Watched {
     #[track_caller]
-    fn new() -> Self {
+    pub fn new() -> Self {
         let watched = Self::stopped();
         watched.call.run("start").code(0);
         watched.settled();
         watched
     }
 
-    fn stopped() -> Self {
+    pub fn stopped() -> Self {
         let host = Host::new();
         fs::create_dir(host.path("bin")).unwrap();
         let told = host.path("told");
@@ -40,7 +40,7 @@ impl Watched {
         watched
     }
 
-    fn by_pacemaker(&self, call: Call) -> Call {
+    pub fn by_pacemaker(&self, call: Call) -> Call {
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.host.path("bin").display());
         call.param("watch", "1")
             .param("crm_feature_set", "3.19.0")
@@ -49,13 +49,13 @@ impl Watched {
     }
 
     /// What the cluster was told, one line for each time.
-    fn told(&self) -> Vec<String> {
+    pub fn told(&self) -> Vec<String> {
         let text = fs::read_to_string(self.host.path("told")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
     /// Numbers of the processes that watch in this network namespace.
-    fn watchers(&self) -> Vec<i32> {
+    pub fn watchers(&self) -> Vec<i32> {
         let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -70,7 +70,7 @@ impl Watched {
 
     /// The only one that watches.
     #[track_caller]
-    fn watcher(&self) -> i32 {
+    pub fn watcher(&self) -> i32 {
         let watchers = self.watchers();
         assert_eq!(watchers.len(), 1, "{watchers:?}; log: {}", self.host.log());
         watchers[0]
@@ -78,7 +78,7 @@ impl Watched {
 
     /// Waits until the watcher has made its first look and sleeps.
     #[track_caller]
-    fn settled(&self) {
+    pub fn settled(&self) {
         let pid = self.watcher();
         self.host.await_that("the watcher to sleep", || {
             let waits = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
@@ -87,7 +87,7 @@ impl Watched {
     }
 
     #[track_caller]
-    fn is_told_of(&self, fault: &str) -> Duration {
+    pub fn is_told_of(&self, fault: &str) -> Duration {
         let begin = Instant::now();
         self.host.sh(fault);
         self.host.await_that("the cluster to be told", || !self.told().is_empty());

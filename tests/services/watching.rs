@@ -219,3 +219,58 @@ fn a_unit_ends_with_failure_and_systemd_starts_it_again() {
         assert_eq!(left, "", "a watcher is left");
     }
 }
+
+/// A unit in which a resource was started in passing is somebody else's, and is never ended: cron, a daemon that runs a script, a
+/// script that sets the parameters itself. That the failure went nowhere is told once, with what mends it.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn a_unit_that_is_not_the_resources_own_is_left_alone() {
+    let mut host = Booted::new();
+    host.sh("ln -s service /opt/ocfbox/IPaddr2; ln -s service /opt/ocfbox/ocfbox
+        ip link add d0 type veth peer name d1; ip link set d0 up; ip link set d1 up");
+    host.write(
+        "/opt/stranger",
+        "#!/bin/sh\nexport OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=vip OCF_RESKEY_watch=yes HA_LOGFILE=/var/log/agent
+        export OCF_RESKEY_ip=192.0.2.10 OCF_RESKEY_nic=d0 OCF_RESKEY_cidr_netmask=24 OCF_RESKEY_conflict_check=no
+        /opt/ocfbox/IPaddr2 start\nexec sleep 1000\n",
+        0o755,
+    );
+    // As a job of cron; of another resource; and of a unit that has ended when the resource fails, as that of a session.
+    let ways = [
+        ("", "its main process"),
+        ("Environment=OCF_RESOURCE_INSTANCE=vip OCF_RESKEY_ip=192.0.2.11", "its main process"),
+        (
+            "Type=oneshot\nRemainAfterExit=yes\nKillMode=process\nEnvironment=SHORT=yes",
+            "main process",
+        ),
+    ];
+    for (number, (lines, words)) in ways.into_iter().enumerate() {
+        let unit = format!("stranger{number}");
+        let short = lines.contains("SHORT");
+        let script = if short { "/opt/short" } else { "/opt/stranger" };
+        if short {
+            host.sh("grep -v sleep /opt/stranger > /opt/short; chmod 755 /opt/short");
+        }
+        host.unit(
+            &unit,
+            &format!("Environment=PATH=/usr/sbin:/usr/bin:/sbin:/bin\n{lines}\nExecStart={script}"),
+        );
+        host.sh(&format!("systemctl start {unit}"));
+        host.await_that("a watcher", |host| host.sh("pgrep -af '^ocfbox watch' || true") != "");
+        std::thread::sleep(Duration::from_millis(500));
+        let main = if short { 0 } else { host.main(&unit) };
+        host.sh("ip addr del 192.0.2.10/24 dev d0");
+        let told = "nobody is told of it";
+        host.await_that("the failure in the log", |host| host.log().matches(told).count() > number);
+        std::thread::sleep(Duration::from_millis(1500));
+        let log = host.log();
+        assert_eq!(log.matches(told).count(), number + 1, "told once: {log}");
+        assert!(log.lines().rfind(|line| line.contains(told)).unwrap().contains(words), "{log}");
+        assert!(log.contains("a unit of its own"), "{log}");
+        assert_eq!(host.show(&unit, "ActiveState"), "active", "{log}");
+        assert!(short || host.main(&unit) == main, "the main process of a stranger was killed");
+        host.sh("OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=vip OCF_RESKEY_ip=192.0.2.10 /opt/ocfbox/IPaddr2 stop");
+        assert_eq!(host.sh("pgrep -af '^ocfbox watch' || true"), "", "a watcher is left");
+        host.sh(&format!("systemctl stop {unit}"));
+    }
+}
