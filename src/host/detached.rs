@@ -43,7 +43,7 @@ pub fn leave_watching(
     words: &[OsString],
     variables: &[(OsString, OsString)],
     stdin: Stdio,
-) -> io::Result<i32> {
+) -> io::Result<()> {
     let mut command = command(words, stdin);
     let of_resource = |name: &OsStr| {
         let prefixes: [&[u8]; 4] = [b"OCF_", b"OCFBOX_", b"PCMK_", b"INVOCATION_ID"];
@@ -52,7 +52,7 @@ pub fn leave_watching(
     command.env_clear();
     let given = variables.iter().filter(|(name, _)| of_resource(name));
     command.envs(given.map(|(name, value)| (name, value)));
-    command.spawn().map(|child| child.id().cast_signed())
+    command.spawn().map(drop)
 }
 
 /// Has this binary perform an action of an agent; whether it succeeded. The action has its own deadline.

@@ -8,13 +8,12 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -30,8 +29,6 @@ use crate::error::{Doing, Result};
 pub enum Woken {
     /// Somebody asks this process to end.
     Told(Signal),
-    /// The file that gives this process its task was removed or replaced.
-    Forgotten,
     /// Something happened to what is waited for, in words.
     News(String),
     /// Nothing happened for so long.
@@ -42,7 +39,6 @@ impl fmt::Display for Woken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Told(signal) => write!(f, "told to end by {signal}"),
-            Self::Forgotten => f.write_str("the state file is gone"),
             Self::News(words) => f.write_str(words),
             Self::Time => f.write_str("time for a look"),
         }
@@ -53,7 +49,6 @@ impl fmt::Display for Woken {
 #[derive(Debug)]
 pub struct Wake {
     signals: SignalFd,
-    task: Option<Inotify>,
     network: Option<RouteNews>,
     claims: Option<Claims>,
     mount: Option<MountNews>,
@@ -71,7 +66,6 @@ struct Group {
 #[derive(Clone, Copy)]
 enum Source {
     Signals,
-    Task,
     Network,
     Claims,
     Mount(usize),
@@ -94,31 +88,12 @@ impl Wake {
         let signals = SignalFd::with_flags(&ending, flags).doing(|| "wait for signals")?;
         Ok(Self {
             signals,
-            task: None,
             network: None,
             claims: None,
             mount: None,
             processes: Vec::new(),
             group: None,
         })
-    }
-
-    /// Also for the file at `path` to be removed or replaced.
-    ///
-    /// # Errors
-    /// It is not there, or there are no more watches (`fs.inotify.max_user_instances`).
-    pub fn on_removal_of(&mut self, path: &Path) -> Result<()> {
-        let listen = || -> nix::Result<Inotify> {
-            let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-            // A file that is replaced loses its last name, which changes its attributes.
-            let gone = AddWatchFlags::IN_DELETE_SELF
-                | AddWatchFlags::IN_MOVE_SELF
-                | AddWatchFlags::IN_ATTRIB;
-            inotify.add_watch(path, gone)?;
-            Ok(inotify)
-        };
-        self.task = Some(listen().doing(|| format!("watch {}", path.display()))?);
-        Ok(())
     }
 
     /// Also for news of the network.
@@ -179,21 +154,15 @@ impl Wake {
         }
     }
 
-    /// Whether somebody asked this process to end or took its task away. All other news stay, since a look that was made before they
-    /// came does not know of them.
+    /// Whether somebody asked this process to end. All other news stay, since a look that was made before they came does not know of
+    /// them.
     ///
     /// # Errors
-    /// The kernel cannot wait.
+    /// The kernel cannot read.
     pub fn is_told(&mut self) -> Result<Option<Woken>> {
-        let is_ready = |fd: BorrowedFd<'_>| {
-            let mut polled = [PollFd::new(fd, PollFlags::POLLIN)];
-            poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-        };
-        let task = self.task.as_ref().is_some_and(|task| is_ready(task.as_fd()));
-        if is_ready(self.signals.as_fd()) {
-            return self.taken(Source::Signals);
-        }
-        if task { self.taken(Source::Task) } else { Ok(None) }
+        let mut polled = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let is_ready = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+        if is_ready { self.taken(Source::Signals) } else { Ok(None) }
     }
 
     /// Takes all that is there, so that one look, which has to come afterwards, serves for all of it.
@@ -203,7 +172,7 @@ impl Wake {
     pub fn drain(&mut self) -> Result<Option<Woken>> {
         let now = Instant::now();
         while let Some(source) = self.poll(Some(now))? {
-            if let Some(woken @ (Woken::Told(_) | Woken::Forgotten)) = self.taken(source)? {
+            if let Some(woken @ Woken::Told(_)) = self.taken(source)? {
                 return Ok(Some(woken));
             }
         }
@@ -212,8 +181,6 @@ impl Wake {
 
     fn poll(&self, end: Option<Instant>) -> Result<Option<Source>> {
         let mut sources = vec![(Source::Signals, self.signals.as_fd(), PollFlags::POLLIN)];
-        sources
-            .extend(self.task.as_ref().map(|task| (Source::Task, task.as_fd(), PollFlags::POLLIN)));
         let processes = self.processes.iter().enumerate();
         sources.extend(
             processes.map(|(at, one)| (Source::Process(at), one.as_fd(), PollFlags::POLLIN)),
@@ -250,10 +217,6 @@ impl Wake {
                 let told = self.signals.read_signal().doing(|| "read a signal")?;
                 let number = told.and_then(|told| i32::try_from(told.ssi_signo).ok());
                 number.and_then(|number| Signal::try_from(number).ok()).map(Woken::Told)
-            }
-            Source::Task => {
-                self.task = None;
-                Some(Woken::Forgotten)
             }
             Source::Process(at) => {
                 let ended = self.processes.swap_remove(at);
@@ -304,17 +267,13 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn the_end_of_a_process_and_the_loss_of_a_file_wake_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("task");
-        std::fs::write(&file, "x").unwrap();
+    fn the_end_of_a_process_wakes_once() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = child.id();
         let identity = Process::look(pid.cast_signed()).unwrap().unwrap().identity;
         // The signals are blocked in this thread alone.
         std::thread::spawn(move || {
             let mut wake = Wake::new().unwrap();
-            wake.on_removal_of(&file).unwrap();
             wake.on_end_of(&[identity]).unwrap();
             let short = Some(Duration::from_millis(1));
             assert_eq!(wake.wait(short).unwrap(), Woken::Time);
@@ -325,12 +284,6 @@ mod tests {
             wake.on_end_of(&[identity]).unwrap();
             assert!(!wake.has_processes());
             child.wait().unwrap();
-            // As a state file is replaced: by another one of its name.
-            let other = file.with_extension("new");
-            std::fs::write(&other, "y").unwrap();
-            std::fs::rename(&other, &file).unwrap();
-            assert_eq!(wake.wait(None).unwrap(), Woken::Forgotten);
-            assert_eq!(wake.wait(short).unwrap(), Woken::Time);
         })
         .join()
         .unwrap();

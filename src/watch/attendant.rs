@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_look_that_ends_in_time_is_left_alone() {
-        let long = Duration::from_secs(60);
+        let long = Duration::from_mins(1);
         let (came_to, lost) = beside(long, || panic!("it is in time"), || 7);
         assert_eq!(came_to, 7);
         assert!(lost < long);

@@ -109,14 +109,10 @@ impl<'a> Keeper<'a> {
         }
         let words = ["watch", "--behind", self.agent, &self.cx.instance].map(OsString::from);
         let variables = self.cx.environment.variables();
-        let started = lock
-            .give()
+        // Who it is it writes down itself, as its first thing: who has the lock and nobody else writes there.
+        lock.give()
             .and_then(|lock| detached::leave_watching(&words, variables, lock.into()))
             .doing(|| "start the process that watches the resource")?;
-        // It does the same as its first thing, in case this process is killed here.
-        if let Some(process) = Process::look(started)? {
-            self.write(process.identity)?;
-        }
         Ok(begun)
     }
 
@@ -162,14 +158,16 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// It cannot be written.
     pub fn remember_this_process(&self) -> Result<()> {
-        if self.is_this_process() { Ok(()) } else { self.write(Process::own()?.identity) }
+        let Identity { pid, start } = Process::own()?.identity;
+        let place = place().unwrap_or_default();
+        self.record().write(&format!("{place}{pid} {start}\n"))
     }
 
-    /// Whether this process is written down.
+    /// Whether somebody took this process's task away, or gave it to another one. Not if nobody can tell.
     #[must_use]
-    pub fn is_this_process(&self) -> bool {
-        let own = Process::own().ok().map(|own| own.identity);
-        own.is_some() && own == self.recorded()
+    pub fn is_dismissed(&self) -> bool {
+        let (Ok(own), Ok(text)) = (Process::own(), self.record().read()) else { return false };
+        text.and_then(|text| identity(&text)) != Some(own.identity)
     }
 
     /// Ends the watcher, if there is one, with whatever it is just running: nothing is reported after this. As long as
@@ -214,15 +212,14 @@ impl<'a> Keeper<'a> {
     /// The process that is written down, in this boot and this process namespace.
     #[must_use]
     pub fn recorded(&self) -> Option<Identity> {
-        let text = self.record().read().ok()??;
-        let (pid, start) = text.strip_prefix(&place()?)?.trim_end().split_once(' ')?;
-        Some(Identity { pid: pid.parse().ok()?, start: start.parse().ok()? })
+        identity(&self.record().read().ok()??)
     }
+}
 
-    fn write(&self, watcher: Identity) -> Result<()> {
-        let place = place().unwrap_or_default();
-        self.record().write(&format!("{place}{} {}\n", watcher.pid, watcher.start))
-    }
+/// Who is meant by what is written down, if it was written here.
+fn identity(text: &str) -> Option<Identity> {
+    let (pid, start) = text.strip_prefix(&place()?)?.trim_end().split_once(' ')?;
+    Some(Identity { pid: pid.parse().ok()?, start: start.parse().ok()? })
 }
 
 /// Where a process number means what it means here.

@@ -16,6 +16,7 @@ use crate::deadline::Deadline;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::host::program;
+use crate::log::Log;
 use crate::state::StateFile;
 
 /// How long a count may stay as it is before it counts as all that will come, for who has nothing else to do.
@@ -49,9 +50,16 @@ impl<'a> Pacemaker<'a> {
     ///
     /// # Errors
     /// Pacemaker is not there, or did not take it.
-    pub fn fail(&self, note: &StateFile) -> Result<()> {
+    pub fn fail(&self, note: &StateFile, log: &Log<'_>) -> Result<()> {
         let deadline = Deadline::after(LONGEST_REPORT);
-        let lent = counts_twice(self.environment) && self.lend(note, &deadline);
+        let lent = if counts_twice(self.environment) {
+            self.lend(note, &deadline).unwrap_or_else(|error| {
+                log.warn(&format!("Pacemaker may count this failure twice: {error}"));
+                false
+            })
+        } else {
+            false
+        };
         let told = self.run("crm_resource", &["--fail", "--resource", self.resource], &deadline);
         if lent {
             self.settle(note, PATIENT);
@@ -59,22 +67,16 @@ impl<'a> Pacemaker<'a> {
         told
     }
 
-    /// Takes one off the count; whether that was done.
-    fn lend(&self, note: &StateFile, deadline: &Deadline) -> bool {
-        let Ok(before) = self.count(deadline) else { return false };
-        if before.is_some_and(|before| before >= INFINITY) {
-            return false;
+    /// Takes one off the count, unless it is infinite; whether that was done.
+    fn lend(&self, note: &StateFile, deadline: &Deadline) -> Result<bool> {
+        let before = self.count(deadline)?.unwrap_or(0);
+        if before >= INFINITY {
+            return Ok(false);
         }
-        let node = self.node.unwrap_or_default();
-        let words = format!("{}\n{node}\n{}\n", self.resource, before.unwrap_or(0));
-        if note.write(&words).is_err() {
-            return false;
-        }
-        let lent = self.add(-1, deadline).is_ok();
-        if !lent {
-            let _ = note.remove();
-        }
-        lent
+        let place = self.node.unwrap_or_default();
+        note.write(&format!("{}\n{place}\n{before}\n", self.resource))?;
+        self.add(-1, deadline).inspect_err(|_| drop(note.remove()))?;
+        Ok(true)
     }
 
     /// Mends the count as soon as it is clear what it came to, which is when it did not change for `patience`.
@@ -117,13 +119,13 @@ impl<'a> Pacemaker<'a> {
 
     /// The count; none if there is none.
     fn count(&self, deadline: &Deadline) -> Result<Option<i64>> {
-        /// `ENXIO` as an exit code (`crm_error(8)`).
-        const NO_SUCH_ATTRIBUTE: i32 = 105;
+        /// What the program ends with if there is no such attribute: 78 is what 2.1.5 makes of `ENXIO`, 105 what `crm_error(8)` has.
+        const NONE: [i32; 2] = [78, 105];
         let name = self.name();
         let arguments = self.at_node(&["--name", &name, "--query"]);
         match program::ask_with_stdin(self.environment, "attrd_updater", &arguments, deadline) {
             Ok(text) => Ok(value_in(&text)),
-            Err(failed) if failed.code == Some(NO_SUCH_ATTRIBUTE) => Ok(None),
+            Err(failed) if failed.code.is_some_and(|code| NONE.contains(&code)) => Ok(None),
             Err(failed) => Err(failed.error),
         }
     }
@@ -141,8 +143,8 @@ impl<'a> Pacemaker<'a> {
 /// Mends a count that a watcher could not see to any more; whoever calls has the lock of the watcher.
 pub fn settle(environment: &Environment, note: &StateFile) {
     let Some(lent) = note.read().ok().flatten().and_then(|text| Lent::parse(&text)) else { return };
-    let node = Some(lent.node.as_str()).filter(|node| !node.is_empty());
-    Pacemaker::new(environment, &lent.resource, node).settle(note, HASTY);
+    let place = Some(lent.node.as_str()).filter(|place| !place.is_empty());
+    Pacemaker::new(environment, &lent.resource, place).settle(note, HASTY);
 }
 
 /// What is in the note.
@@ -168,10 +170,9 @@ fn missing(before: i64, seen: Option<i64>) -> i64 {
     // Somebody cleaned up meanwhile, and it is counted from nothing.
     let before = if seen < before - 1 { 0 } else { before };
     match seen - before {
-        // The failure was not counted, because it was not told or is to be ignored.
-        -1 => 1,
-        // It was counted once, as it should be, but for what was taken off.
-        0 => 1,
+        // The failure was not counted, because it was not told or is to be ignored; or it was counted once, as it should be,
+        // but for what was taken off.
+        -1 | 0 => 1,
         // What was taken off was cleaned up, and then the failure was counted twice.
         2 => -1,
         _ => 0,

@@ -115,7 +115,6 @@ impl<'a> Watcher<'a> {
             // What another watcher, which somebody killed, could not bring to an end.
             pacemaker::settle(self.environment, &keeper.count());
             keeper.turn().forget();
-            wake.on_removal_of(keeper.record().path())?;
         }
         let signs = self.signs()?;
         if let Some(network) = &signs.network {
@@ -142,15 +141,12 @@ impl<'a> Watcher<'a> {
             wake.on_end_of(&signs.processes)?;
             wake.on_events_of(signs.group.as_deref());
             // Before the look: news that come while it is made are about what it may not have seen.
-            let mut end = wake.drain()?;
-            let verdict = if end.is_none() { self.confirmed() } else { Verdict::Works };
+            let told = wake.drain()?;
+            let verdict = if told.is_none() { self.confirmed() } else { Verdict::Works };
             // Whoever ends this process or takes its task away meanwhile does not want to hear of it.
-            end = end.map_or_else(|| wake.is_told(), |end| Ok(Some(end)))?;
-            if let Some(end) = end {
-                if self.is_over(&end, wake) {
-                    return Ok(OcfCode::Success);
-                }
-                continue;
+            let told = if told.is_none() { wake.is_told()? } else { told };
+            if told.is_some_and(|told| self.is_over(&told)) || self.is_dismissed() {
+                return Ok(OcfCode::Success);
             }
             if let (true, Verdict::Works) = (first, &verdict) {
                 (self.say)("works");
@@ -162,7 +158,7 @@ impl<'a> Watcher<'a> {
                 Judged::Done => None,
             };
             let woken = wake.wait(self.longest_sleep(hold, &signs))?;
-            if self.is_over(&woken, wake) {
+            if self.is_over(&woken) {
                 return Ok(OcfCode::Success);
             }
             if let Woken::News(words) = &woken {
@@ -204,6 +200,9 @@ impl<'a> Watcher<'a> {
         let place = Process::own().ok().and_then(|own| own.waits_in());
         let place = place.map_or(String::new(), |place| format!(" and hangs in {place}"));
         let seconds = limit.as_secs();
+        if self.is_dismissed() {
+            return None;
+        }
         let why = format!("a look at it takes longer than {seconds} s{place}");
         match self.judged(&Verdict::Failed(why)) {
             Judged::Done => (!self.known().memory.is_told()).then_some(WHILE_FAILED),
@@ -212,22 +211,20 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Whether there is nothing more to do: somebody said so, or the file that gives this process its task is gone. Whoever
-    /// started it may have written the same once more.
-    fn is_over(&self, woken: &Woken, wake: &mut Wake) -> bool {
-        match woken {
-            Woken::News(_) | Woken::Time => return false,
-            Woken::Told(_) => {}
-            Woken::Forgotten => {
-                let cx = self.context();
-                let keeper = self.keeper(&cx);
-                if keeper.is_this_process() && wake.on_removal_of(keeper.record().path()).is_ok() {
-                    return !keeper.is_this_process();
-                }
-            }
+    /// Whether somebody said that there is nothing more to do.
+    fn is_over(&self, woken: &Woken) -> bool {
+        let over = matches!(woken, Woken::Told(_));
+        if over {
+            (self.say)(&woken.to_string());
         }
-        (self.say)(&woken.to_string());
-        true
+        over
+    }
+
+    /// Whether the file is gone that gives this process its task. It is asked at each look and not announced by the kernel: of
+    /// instances of inotify a user has 128 (`fs.inotify.max_user_instances`), and others need them.
+    fn is_dismissed(&self) -> bool {
+        let cx = self.context();
+        self.behind && self.keeper(&cx).is_dismissed()
     }
 
     fn keeper<'c>(&'c self, cx: &'c Cx<'c>) -> Keeper<'c> {
@@ -272,7 +269,7 @@ impl<'a> Watcher<'a> {
         if self.behind && keeper.turn().take(Teller::Watcher).is_some() {
             return Ok(Told::Monitor);
         }
-        let told = Pacemaker::new(self.environment, resource, node).fail(&keeper.count());
+        let told = Pacemaker::new(self.environment, resource, node).fail(&keeper.count(), self.log);
         if told.is_err() {
             keeper.turn().forget();
         }

@@ -212,7 +212,7 @@ fn counting(times: u32, during: &str) -> Watched {
 exec 9>>{count}.lock; flock 9
 echo "$*" >> {count}.asked
 case "$*" in
-*--query*) [ -e {count} ] || exit 105
+*--query*) [ -e {count} ] || exit 78
     echo "name=\"fail-count-test#asyncmon_0\" host=\"node1\" value=\"$(cat {count})\"" ;;
 *value+=*) change=${{4#value+=}}; echo $(( $(cat {count} 2>/dev/null || echo 0) + change )) > {count} ;;
 esac

@@ -78,7 +78,7 @@ static volatile sig_atomic_t silent;
 static void on_usr1_fall_silent(int signal) { (void)signal; silent = 1; }
 
 /* Answers each connection on a port of the loopback interface as a web server does. */
-static void serve(const char *port)
+static void serve(const char *port, int delay)
 {
 	static const char answer[] = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nfine\n";
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(atoi(port)) };
@@ -94,6 +94,7 @@ static void serve(const char *port)
 	for (;;) {
 		int client = accept(fd, NULL, NULL);
 		while (silent) pause();
+		usleep(1000 * delay);
 		if (read(client, question, sizeof question) > 0 && write(client, answer, sizeof answer - 1) < 0) perror("write");
 		close(client);
 	}
@@ -171,10 +172,12 @@ int main(int argc, char **argv)
 	} else if (!strcmp(mode, "hung")) { /* waits in the kernel for a child that never lets it go */
 		if (vfork() == 0) stay();
 	} else if (!strcmp(mode, "serve")) { /* after so many milliseconds */
-		usleep(1000 * (argc > 3 ? atoi(argv[3]) : 0)); serve(extra);
+		usleep(1000 * (argc > 3 ? atoi(argv[3]) : 0)); serve(extra, 0);
+	} else if (!strcmp(mode, "serve-slowly")) { /* each answer takes so many milliseconds */
+		serve(extra, argc > 3 ? atoi(argv[3]) : 0);
 	} else if (!strcmp(mode, "serve-forked")) { /* the first process outlives the first answer */
 		if (fork() > 0) { usleep(500000); return 0; }
-		setsid(); usleep(400000); serve(extra);
+		setsid(); usleep(400000); serve(extra, 0);
 	} else if (!strcmp(mode, "answer-nobody")) {
 		answer_nobody(extra);
 	} else if (!strcmp(mode, "threads")) {

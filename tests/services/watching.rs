@@ -169,6 +169,45 @@ fn under_haresources_it_is_restarted_and_then_given_away() {
     assert_eq!(told(&host).len(), 1);
 }
 
+/// A watcher that gets no time accuses nobody: stopped by a signal as by a freezer, throttled as by a quota, and the last of many who
+/// want to run. Of a server that hangs it tells all the same.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn who_is_starved_himself_accuses_nobody() {
+    let (host, path) = host("crm_resource");
+    host.sh("ip link set lo up");
+    let service = pacemaker(host.service("serve-slowly 8080 200"), &path)
+        .param("check", "http://127.0.0.1:8080/#timeout=600ms")
+        .param("watch_interval", "0.1");
+    service.run("start").code(0);
+    let server = service_of(&host);
+    let living = host.living();
+    let watcher = living.iter().find(|(_, words)| words.contains("watch --behind")).unwrap().0;
+    let held = |off: u64, on: u64, times: u64| {
+        for time in 0..times {
+            host.sh(&format!("kill -STOP {watcher}"));
+            std::thread::sleep(Duration::from_millis(off));
+            host.sh(&format!("kill -CONT {watcher}"));
+            // Each time at another moment of a look.
+            std::thread::sleep(Duration::from_millis(on + 37 * time % 300));
+        }
+    };
+    held(3000, 50, 3);
+    held(700, 5, 10);
+    held(100, 2, 20);
+    host.sh(&format!(
+        "renice -n 19 -p {watcher} >/dev/null
+         for n in $(seq $((8 * $(nproc)))); do timeout 6 sh -c 'while :; do :; done' & done; wait || true"
+    ));
+    assert_eq!(told(&host), Vec::<String>::new(), "{}", host.log());
+    assert_eq!(watchers(&host), 1);
+    let begin = Instant::now();
+    host.kill("USR1", server);
+    is_told(&host, begin, Duration::from_mins(1));
+    service.run("stop").code(0);
+    assert_eq!(host.living(), []);
+}
+
 /// Starts and stops an agent as a unit of systemd, as drbd-reactor does: its process is the unit's main one, and looks twice a minute.
 const WRAPPER: &str = r#"#!/bin/sh
 case $1 in
@@ -235,28 +274,29 @@ fn a_unit_that_is_not_the_resources_own_is_left_alone() {
         /opt/ocfbox/IPaddr2 start\nexec sleep 1000\n",
         0o755,
     );
-    // As a job of cron; of another resource; and of a unit that has ended when the resource fails, as that of a session.
+    host.write("/opt/short", "#!/bin/sh\nsed s/exec.*// /opt/stranger | sh\n", 0o755);
+    // As a job of cron or a script that becomes a daemon; a unit of another resource; and one that has no process any more.
     let ways = [
-        ("", "its main process"),
-        ("Environment=OCF_RESOURCE_INSTANCE=vip OCF_RESKEY_ip=192.0.2.11", "its main process"),
+        ("", "for something else"),
+        ("Environment=OCF_RESOURCE_INSTANCE=vip OCF_RESKEY_ip=192.0.2.11", "for something else"),
         (
-            "Type=oneshot\nRemainAfterExit=yes\nKillMode=process\nEnvironment=SHORT=yes",
-            "main process",
+            "Type=oneshot\nRemainAfterExit=yes\nKillMode=process\nEnvironment=OCF_RESOURCE_INSTANCE=vip \
+             OCF_RESKEY_ip=192.0.2.10 OCF_RESKEY_nic=d0 OCF_RESKEY_cidr_netmask=24 OCF_RESKEY_conflict_check=no",
+            "no main process",
         ),
     ];
     for (number, (lines, words)) in ways.into_iter().enumerate() {
         let unit = format!("stranger{number}");
-        let short = lines.contains("SHORT");
+        let short = lines.contains("oneshot");
         let script = if short { "/opt/short" } else { "/opt/stranger" };
-        if short {
-            host.sh("grep -v sleep /opt/stranger > /opt/short; chmod 755 /opt/short");
-        }
         host.unit(
             &unit,
             &format!("Environment=PATH=/usr/sbin:/usr/bin:/sbin:/bin\n{lines}\nExecStart={script}"),
         );
         host.sh(&format!("systemctl start {unit}"));
-        host.await_that("a watcher", |host| host.sh("pgrep -af '^ocfbox watch' || true") != "");
+        host.await_that("a watcher", |host| {
+            !host.sh("pgrep -af '^ocfbox watch' || true").is_empty()
+        });
         std::thread::sleep(Duration::from_millis(500));
         let main = if short { 0 } else { host.main(&unit) };
         host.sh("ip addr del 192.0.2.10/24 dev d0");

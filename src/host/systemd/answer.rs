@@ -112,6 +112,17 @@ pub struct Facts {
     pub result: String,
 }
 
+/// The unit that was started under a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoked {
+    /// Its own name.
+    pub id: String,
+    /// The number of its main process; 0 for none.
+    pub main: i32,
+    /// What is written in it as `Environment=`, each `NAME=value`.
+    pub environment: Vec<String>,
+}
+
 /// All properties of a unit.
 #[derive(Debug, Default)]
 pub struct Properties(pub(super) HashMap<String, OwnedVariant>);

@@ -22,7 +22,7 @@ use super::executor::Executor;
 use super::stream;
 use crate::{trace_answer, trace_ask};
 
-pub use answer::{Facts, Job, Look, Properties, Trouble};
+pub use answer::{Facts, Invoked, Job, Look, Properties, Trouble};
 
 /// Where the bus is, by the D-Bus specification, "Well-known Message Bus Instances".
 pub const BUS: &str = "/run/dbus/system_bus_socket";
@@ -191,18 +191,21 @@ impl Systemd {
         })
     }
 
-    /// Which unit was started under that number, and its main process; 0 for none.
+    /// Which unit was started under that number.
     ///
     /// # Errors
-    /// No answer, or no such unit.
-    pub fn invoked(&self, invocation: &str, within: Duration) -> Result<(String, i32), Trouble> {
+    /// No answer, no such unit, or one without processes of its own.
+    pub fn invoked(&self, invocation: &str, within: Duration) -> Result<Invoked, Trouble> {
         let bytes = answer::bytes(invocation);
         self.wait(within, &format!("look for invocation {invocation}"), async {
             let answer = self.call("GetUnitByInvocationID", &(bytes,)).await?;
             let path: zbus::OwnedObjectPath = answer.body().deserialize()?;
             let id: String = self.property(path.as_str(), UNIT, "Id").await?.try_into()?;
-            let main = self.property(path.as_str(), &interface(&id), "MainPID").await?;
-            Ok((id, u32::try_from(main)?.cast_signed()))
+            let interface = interface(&id);
+            let main = self.property(path.as_str(), &interface, "MainPID").await?;
+            let environment = self.property(path.as_str(), &interface, "Environment").await?;
+            let main = u32::try_from(main)?.cast_signed();
+            Ok(Invoked { id, main, environment: environment.try_into()? })
         })
     }
 
