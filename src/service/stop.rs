@@ -121,7 +121,9 @@ fn ask(
         (Some(_), _) => ORPHANS,
         (None, given) => given.unwrap_or(LEADERLESS),
     };
-    let gentle = service.gently.map(|gently| {
+    // Where all of them were stopped by a signal nobody is served, and no request waits for its end.
+    let serving = !members.found.iter().all(Process::is_stopped);
+    let gentle = service.gently.filter(|_| serving).map(|gently| {
         let half = cx.deadline.timeout() / 2;
         (gently.signal, (Instant::now() + gently.timeout.unwrap_or(half).min(half)).min(until))
     });

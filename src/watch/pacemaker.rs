@@ -22,8 +22,9 @@ use crate::state::StateFile;
 /// How long a count may stay as it is before it counts as all that will come, for who has nothing else to do.
 pub const PATIENT: Duration = Duration::from_secs(2);
 
-/// The same for who is waited for. Both counts are sent at once, and before the stop that follows.
-pub const HASTY: Duration = Duration::from_millis(300);
+/// The same for a stop, which is waited for. Both counts are sent at once, and before it; where only one came of them, which is often, the
+/// service is down for as long.
+pub const HASTY: Duration = Duration::from_millis(100);
 
 /// Between two questions for the count.
 const PAUSE: Duration = Duration::from_millis(20);

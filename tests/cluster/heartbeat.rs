@@ -13,6 +13,7 @@ use crate::image::Image;
 use crate::install::{Installation, install};
 use crate::machine::Machine;
 use crate::network::RING;
+use crate::store::Manner;
 use crate::{Outcome, broker, says, store, wait, web};
 
 /// A start of the daemons, or anything else that takes a few seconds when the machine is busy.
@@ -116,7 +117,7 @@ impl Heartbeat {
             Duty::Website => {
                 format!("node1 IPaddr2::{WEBSITE}/24/eth0 apache::{}\n", web::CONFIGURATION)
             }
-            Duty::Store => self.with_disk(WAREHOUSE, store::SCRIPT),
+            Duty::Store => self.with_disk(WAREHOUSE, Manner::KeepsOpen.script()),
             Duty::Application => match self.installation {
                 Installation::Alone => {
                     format!("{} MailTo::root::Shop\n", self.with_disk(COUNTER, web::SCRIPT).trim())

@@ -72,12 +72,15 @@ impl Ledger {
             let is_it = |pair: &&[Deal]| {
                 pair[1].answered > since && pair[0].node == old && pair[1].node != old
             };
-            Ok(puts.windows(2).find(is_it).map(|pair| Outage {
-                by: pair[1].node.clone(),
-                end: pair[1].answered,
-                length: pair[1].answered.saturating_sub(pair[0].answered),
-            }))
+            Ok(puts.windows(2).find(is_it).map(|pair| between(&pair[0], &pair[1])))
         })
+    }
+
+    /// The longest time without an acknowledged write since `since`.
+    pub fn longest_gap(&self, since: Duration) -> Option<Outage> {
+        let puts: Vec<Deal> = self.deals().into_iter().filter(|deal| deal.is_put).collect();
+        let gaps = puts.windows(2).filter(|pair| pair[1].answered > since);
+        gaps.map(|pair| between(&pair[0], &pair[1])).max_by_key(|outage| outage.length)
     }
 
     /// Ends the client, and compares what it was told with the numbers that are on the disk; how many were acknowledged.
@@ -103,6 +106,11 @@ impl Drop for Ledger {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn between(before: &Deal, after: &Deal) -> Outage {
+    let length = after.answered.saturating_sub(before.answered);
+    Outage { by: after.node.clone(), end: after.answered, length }
 }
 
 /// Every acknowledged number is kept, and whoever fetched one got no older one than he knew of: the client asks one

@@ -9,6 +9,7 @@
     reason = "a test program speaks in libtest's place"
 )]
 
+mod alarm;
 mod broker;
 mod client;
 mod clock;
@@ -36,6 +37,7 @@ mod series;
 mod server;
 mod stage;
 mod store;
+mod trigger;
 mod wait;
 mod watch;
 mod web;
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
         machine::INIT => machine::init(rest),
         server::ROLE => server::serve(word(0), word(1)).map(|()| ExitCode::SUCCESS),
         server::HOLDING => server::hold(word(0)).map(|()| ExitCode::SUCCESS),
-        store::ROLE => store::serve().map(|()| ExitCode::SUCCESS),
+        store::ROLE => store::serve(word(0)).map(|()| ExitCode::SUCCESS),
         store::CUSTOMER => store::trade(word(0)).map(|()| ExitCode::SUCCESS),
         web::SQUATTER => web::squat().map(|()| ExitCode::SUCCESS),
         connection::ROLE => connection::keep(word(0)).map(|()| ExitCode::SUCCESS),

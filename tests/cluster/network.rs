@@ -109,7 +109,12 @@ impl Card {
 
     /// Takes the cable out; both ends lose their carrier.
     pub fn cut(&self, machine: &Machine) -> Outcome<()> {
-        ip(&format!("link set {} down", self.port(machine))).map(drop)
+        ip(&self.words_to_cut(machine)).map(drop)
+    }
+
+    /// What `ip` is told in the laboratory to take the cable out.
+    pub fn words_to_cut(&self, machine: &Machine) -> String {
+        format!("link set {} down", self.port(machine))
     }
 
     /// Puts the cable back.

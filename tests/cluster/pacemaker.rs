@@ -188,6 +188,26 @@ impl Pacemaker {
         value.ok_or_else(|| format!("no count in: {said}"))
     }
 
+    /// How many of them were failures of that kind, such as `asyncmon` for what the cluster was told of.
+    pub fn fail_count_of(&self, number: u8, resource: &str, action: &str) -> Outcome<u32> {
+        let name = node_name(number);
+        let words = ["crm_failcount", "--query", "-r", resource, "-N", &name];
+        let said = self.tool(&[&words[..], &["-n", action, "-I", "0"]].concat())?;
+        let value = said.split_once("value=").and_then(|(_, rest)| rest.trim().parse().ok());
+        value.ok_or_else(|| format!("no count in: {said}"))
+    }
+
+    /// How often the cluster has had an action of that kind of the resource performed, on whatever node.
+    pub fn performed(&self, resource: &str, action: &str) -> Outcome<usize> {
+        let words = format!("Initiating {action} operation {resource}_{action}_0 ");
+        let mut sum = 0;
+        for (_, node) in self.fleet.running() {
+            let log = fs::read(node.path(LOG)).map_err(says(format!("cannot read {LOG}")))?;
+            sum += String::from_utf8_lossy(&log).matches(&words).count();
+        }
+        Ok(sum)
+    }
+
     /// Whether the resource's last action of that kind on a node succeeded.
     pub fn is_done(&self, number: u8, resource: &str, action: &str) -> Outcome<bool> {
         Ok(self.operation(number, resource, action)?.contains("rc=0,"))

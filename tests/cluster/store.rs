@@ -28,8 +28,26 @@ pub const PLACE: &str = "/var/lib/store";
 /// The file with the numbers, one a line.
 pub const FILE: &str = "numbers";
 
-/// The name of the server's init script.
-pub const SCRIPT: &str = "store";
+/// What a server does with the file between two requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// It has it open as long as it runs, as a daemon has its data.
+    KeepsOpen,
+    /// It opens it for each request, so that the disk can be unmounted behind its back.
+    OpensAnew,
+}
+
+impl Manner {
+    const ALL: [Self; 2] = [Self::KeepsOpen, Self::OpensAnew];
+
+    /// The server's init script, and its word on the command line.
+    pub fn script(self) -> &'static str {
+        match self {
+            Self::KeepsOpen => "store",
+            Self::OpensAnew => "light-store",
+        }
+    }
+}
 
 /// Bytes of a line: all have the same length, so that the last one is easily found.
 const LINE: u64 = 12;
@@ -44,40 +62,65 @@ const ANSWERS: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// The command that runs the server.
-pub fn command() -> Outcome<String> {
+pub fn command(manner: Manner) -> Outcome<String> {
     let program = std::env::current_exe().map_err(says("cannot find this program"))?;
-    Ok(format!("{} {ROLE}", program.display()))
+    Ok(format!("{} {ROLE} {}", program.display(), manner.script()))
 }
 
-/// Gives a node the server's init script.
+/// Gives a node the servers' init scripts.
 pub fn install(node: &Machine) -> Outcome<()> {
-    node.write(&format!("/etc/init.d/{SCRIPT}"), 0o755, &identity::script(SCRIPT, &command()?))
-}
-
-/// The server's role: `PUT /7` keeps a number and is answered when it is on the disk, `GET /` is answered with the last
-/// one. Neither is kept in memory.
-pub fn serve() -> Outcome<()> {
-    let name = gethostname().map_err(says("gethostname"))?.to_string_lossy().into_owned();
-    let path = Path::new(PLACE).join(FILE);
-    // Open as long as it runs, as a daemon has its data.
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(&path)
-        .map_err(says(format!("cannot open {}", path.display())))?;
-    let length = file.metadata().map_err(says("fstat"))?.len();
-    // What a loss of power left of a line was never acknowledged.
-    file.set_len(length - length % LINE).map_err(says("ftruncate"))?;
-    let listener = TcpListener::bind(("::", PORT)).map_err(says("cannot listen"))?;
-    for connection in listener.incoming().flatten() {
-        // A client that went away in the middle is its own problem.
-        let _gone = answer(connection, &mut file, &name);
+    for manner in Manner::ALL {
+        let name = manner.script();
+        let script = identity::script(name, &command(manner)?);
+        node.write(&format!("/etc/init.d/{name}"), 0o755, &script)?;
     }
     Ok(())
 }
 
-fn answer(mut connection: TcpStream, file: &mut File, name: &str) -> io::Result<()> {
+/// The file with the numbers, open or not.
+enum Book {
+    Open(File),
+    Shut,
+}
+
+impl Book {
+    /// As it is found on the disk; one that is not there is new. What a loss of power left of a line was never acknowledged.
+    fn begin(manner: Manner) -> Outcome<Self> {
+        let file = open(true).map_err(says(format!("cannot open {FILE} in {PLACE}")))?;
+        let length = file.metadata().map_err(says("fstat"))?.len();
+        file.set_len(length - length % LINE).map_err(says("ftruncate"))?;
+        Ok(if manner == Manner::KeepsOpen { Self::Open(file) } else { Self::Shut })
+    }
+
+    /// For one request. Where the disk is not mounted there is none, and there will be none.
+    fn file(&self) -> io::Result<File> {
+        match self {
+            Self::Open(file) => file.try_clone(),
+            Self::Shut => open(false),
+        }
+    }
+}
+
+fn open(create: bool) -> io::Result<File> {
+    let path = Path::new(PLACE).join(FILE);
+    OpenOptions::new().read(true).append(true).create(create).open(path)
+}
+
+/// The server's role: `PUT /7` keeps a number and is answered when it is on the disk, `GET /` is answered with the last
+/// one. Neither is kept in memory.
+pub fn serve(manner: &str) -> Outcome<()> {
+    let manner = Manner::ALL.into_iter().find(|known| known.script() == manner);
+    let name = gethostname().map_err(says("gethostname"))?.to_string_lossy().into_owned();
+    let book = Book::begin(manner.ok_or("the store does not know what to do with its file")?)?;
+    let listener = TcpListener::bind(("::", PORT)).map_err(says("cannot listen"))?;
+    for connection in listener.incoming().flatten() {
+        // A client that went away in the middle is its own problem.
+        let _gone = answer(connection, &book, &name);
+    }
+    Ok(())
+}
+
+fn answer(mut connection: TcpStream, book: &Book, name: &str) -> io::Result<()> {
     connection.set_read_timeout(Some(Duration::from_millis(100)))?;
     let mut buffer = [0_u8; 512];
     let length = connection.read(&mut buffer)?;
@@ -85,8 +128,8 @@ fn answer(mut connection: TcpStream, file: &mut File, name: &str) -> io::Result<
     let mut words = request.split(' ');
     let number = |path: Option<&str>| path?.strip_prefix('/')?.parse::<u64>().ok();
     let result = match (words.next(), number(words.next())) {
-        (Some("PUT"), Some(number)) => keep(file, number),
-        (Some("GET"), None) => last(file),
+        (Some("PUT"), Some(number)) => book.file().and_then(|file| keep(&file, number)),
+        (Some("GET"), None) => book.file().and_then(|file| last(&file)),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     };
     match result {
@@ -96,7 +139,7 @@ fn answer(mut connection: TcpStream, file: &mut File, name: &str) -> io::Result<
 }
 
 /// Returns when the number is on the disk.
-fn keep(file: &mut File, number: u64) -> io::Result<u64> {
+fn keep(mut file: &File, number: u64) -> io::Result<u64> {
     // A request that was under way for long, and whose client has given it up.
     if number <= last(file)? {
         return Err(io::ErrorKind::AlreadyExists.into());

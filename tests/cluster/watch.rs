@@ -71,7 +71,8 @@ impl Watch {
         let since = clock::now();
         let what = format!("{node} answers the client at {}", self.address);
         wait::until(&what, patience, || {
-            Ok(self.answers().last().is_some_and(|answer| answer.at > since && answer.node == node))
+            let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(answers.last().is_some_and(|answer| answer.at > since && answer.node == node))
         })
     }
 
@@ -90,8 +91,9 @@ impl Watch {
 
     /// The longest time without an answer since `since`, whoever answered.
     pub fn longest_gap(&self, since: Duration) -> Option<Outage> {
-        let answers = self.answers();
-        let gaps = answers.windows(2).filter(|pair| pair[1].at > since);
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = answers.partition_point(|answer| answer.at <= since);
+        let gaps = answers[first.saturating_sub(1)..].windows(2);
         gaps.map(|pair| between(&pair[0], &pair[1])).max_by_key(|outage| outage.length)
     }
 

@@ -744,6 +744,26 @@ fn stop_with_an_open_connection() {
     }
 }
 
+/// A server whose processes were all stopped by a signal serves nobody, and has no request to bring to its end.
+#[test]
+#[ignore = "needs root: tests/run services"]
+fn stop_of_a_stopped_server_waits_for_no_request() {
+    let host = web();
+    for make in BOTH {
+        let agent = agent(&host, make);
+        agent.run("start").code(0);
+        let mut client = TcpStream::connect("127.0.0.1:80").unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
+        for (process, _) in host.living() {
+            host.kill("STOP", process);
+        }
+        let stopped = agent.run("stop").code(0);
+        // Requests get half of the time, which is 30 seconds; Apache gives its processes ten in any case.
+        assert!(stopped.took < Duration::from_secs(25), "{make:?}: {:?}", stopped.took);
+        assert_eq!(host.living(), [], "{make:?}");
+    }
+}
+
 #[test]
 #[ignore = "needs root: tests/run services"]
 fn two_callers_at_once() {

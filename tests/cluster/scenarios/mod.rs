@@ -12,6 +12,7 @@ mod reachability;
 mod resource;
 mod services;
 mod storage;
+mod watched;
 mod watching;
 
 use std::{env, fmt};
@@ -97,9 +98,22 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "pacemaker::address_deleted", agents: BOTH, run: faults::address_deleted },
     Scenario {
         name: "pacemaker::watched_address_deleted",
-        agents: OURS,
+        agents: BOTH,
         run: watching::address_deleted,
     },
+    Scenario { name: "pacemaker::watched_cable_pulled", agents: BOTH, run: watching::cable_pulled },
+    Scenario {
+        name: "pacemaker::watched_web_server_killed",
+        agents: BOTH,
+        run: watching::web_killed,
+    },
+    Scenario {
+        name: "pacemaker::watched_web_server_stopped",
+        agents: BOTH,
+        run: watching::web_stopped,
+    },
+    Scenario { name: "pacemaker::watched_unmounted", agents: BOTH, run: watching::unmounted },
+    Scenario { name: "pacemaker::watched_read_only", agents: BOTH, run: watching::read_only },
     Scenario { name: "pacemaker::cable_cut", agents: BOTH, run: faults::cable_cut },
     Scenario {
         name: "pacemaker::stop_with_interface_down",

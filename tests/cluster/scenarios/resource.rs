@@ -25,6 +25,8 @@ pub struct Resource {
     agent: &'static str,
     parameters: Vec<(&'static str, String)>,
     monitor: Option<&'static str>,
+    /// `OCF_CHECK_LEVEL` of the monitor.
+    level: Option<u32>,
     limits: Limits,
 }
 
@@ -47,7 +49,7 @@ impl Resource {
     fn of(provider: Option<&'static str>, agent: &'static str) -> Self {
         let id = format!("{}-{}", agent.to_lowercase(), COUNT.fetch_add(1, Ordering::Relaxed));
         let limits = Limits { start: 20, stop: 20, monitor: 20 };
-        Self { id, provider, agent, parameters: Vec::new(), monitor: None, limits }
+        Self { id, provider, agent, parameters: Vec::new(), monitor: None, level: None, limits }
     }
 
     /// With another parameter.
@@ -59,6 +61,12 @@ impl Resource {
     /// With a recurring monitor.
     pub fn monitored(mut self, interval: &'static str) -> Self {
         self.monitor = Some(interval);
+        self
+    }
+
+    /// With a monitor that looks closer.
+    pub fn at_level(mut self, level: u32) -> Self {
+        self.level = Some(level);
         self
     }
 
@@ -76,7 +84,7 @@ impl Resource {
 
     /// The resource in the configuration's words.
     pub fn xml(&self) -> String {
-        let Self { id, agent, limits, .. } = self;
+        let Self { id, agent, limits, level, .. } = self;
         let class = self.provider.map_or_else(
             || "class='lsb'".to_owned(),
             |provider| format!("class='ocf' provider='{provider}'"),
@@ -86,8 +94,14 @@ impl Resource {
         };
         let parameters: String = self.parameters.iter().map(pair).collect();
         let operation = |(name, interval, timeout): (&str, &str, u32)| {
+            let level = level.filter(|_| name == "monitor").map_or_else(String::new, |level| {
+                format!(
+                    "<instance_attributes id='{id}-level'><nvpair id='{id}-level-is' \
+                     name='OCF_CHECK_LEVEL' value='{level}'/></instance_attributes>"
+                )
+            });
             format!(
-                "<op id='{id}-{name}' name='{name}' interval='{interval}' timeout='{timeout}s'/>"
+                "<op id='{id}-{name}' name='{name}' interval='{interval}' timeout='{timeout}s'>{level}</op>"
             )
         };
         let actions = [("start", "0", limits.start), ("stop", "0", limits.stop)].into_iter();

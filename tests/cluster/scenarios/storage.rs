@@ -19,6 +19,7 @@ use crate::mounted::Eye;
 use crate::pacemaker::Pacemaker;
 use crate::series::Series;
 use crate::stage::Stage;
+use crate::store::Manner;
 use crate::watch::Outage;
 use crate::{Outcome, clock, store, wait};
 
@@ -130,10 +131,10 @@ impl<'a> Storage<'a> {
 fn server(agents: Agents) -> Outcome<Resource> {
     Ok(match agents {
         Agents::Ocfbox => Resource::new(agents, "service")
-            .with("command", &store::command()?)
+            .with("command", &store::command(Manner::KeepsOpen)?)
             .with("ready", "answer")
             .with("check", &format!("http://127.0.0.1:{}/", store::PORT)),
-        Agents::Shell => Resource::service(store::SCRIPT),
+        Agents::Shell => Resource::service(Manner::KeepsOpen.script()),
     }
     .monitored("10s"))
 }
