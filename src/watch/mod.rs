@@ -126,7 +126,7 @@ pub fn seen<A: Agent>(agent: &A, cx: &Cx<'_>) {
 }
 
 /// After a recurring monitor that found the resource failed, of which it is about to tell: sees to it that the watcher does not tell
-/// of the same failure. If it already did, what it told is given a moment to be acted upon (see [`turn`]).
+/// of the same failure. If it already did, what it told is given a moment to be acted upon (see `turn`).
 pub fn failed<A: Agent>(agent: &A, cx: &Cx<'_>) {
     let by_pacemaker =
         || matches!(Manager::of(cx.environment, &cx.instance), Manager::Pacemaker { .. });
