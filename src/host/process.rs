@@ -317,6 +317,19 @@ pub fn numbers() -> Result<HashMap<i32, u64>> {
     Ok(found)
 }
 
+/// Who this process is. It is asked once: it does not change.
+///
+/// # Errors
+/// There is no /proc of this process's namespace.
+pub fn own() -> Result<Identity> {
+    static OWN: OnceLock<Identity> = OnceLock::new();
+    if let Some(own) = OWN.get() {
+        return Ok(*own);
+    }
+    let own = Process::own()?.identity;
+    Ok(*OWN.get_or_init(|| own))
+}
+
 /// The numbers of the children of a process's first thread; none where the kernel does not list them
 /// (`proc_pid_task_children`(5) needs `CONFIG_PROC_CHILDREN`).
 #[must_use]

@@ -190,18 +190,21 @@ impl Wake {
         if is_ready { self.taken(Source::Signals) } else { Ok(None) }
     }
 
-    /// Takes all that is there, so that one look, which has to come afterwards, serves for all of it.
+    /// Takes all that is there, so that one look, which has to come afterwards, serves for all of it: what asks this process to
+    /// end, or the last of the news.
     ///
     /// # Errors
     /// The kernel cannot wait.
     pub fn drain(&mut self) -> Result<Option<Woken>> {
-        let now = Instant::now();
+        let (now, mut news) = (Instant::now(), None);
         while let Some(source) = self.poll(Some(now))? {
-            if let Some(woken @ Woken::Told(_)) = self.taken(source)? {
-                return Ok(Some(woken));
+            match self.taken(source)? {
+                told @ Some(Woken::Told(_)) => return Ok(told),
+                Some(woken) => news = Some(woken),
+                None => {}
             }
         }
-        Ok(None)
+        Ok(news)
     }
 
     fn poll(&self, end: Option<Instant>) -> Result<Option<Source>> {

@@ -158,7 +158,7 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// It cannot be written.
     pub fn remember_this_process(&self) -> Result<()> {
-        let Identity { pid, start } = Process::own()?.identity;
+        let Identity { pid, start } = process::own()?;
         let place = place().unwrap_or_default();
         self.record().write(&format!("{place}{pid} {start}\n"))
     }
@@ -166,8 +166,8 @@ impl<'a> Keeper<'a> {
     /// Whether somebody took this process's task away, or gave it to another one. Not if nobody can tell.
     #[must_use]
     pub fn is_dismissed(&self) -> bool {
-        let (Ok(own), Ok(text)) = (Process::own(), self.record().read()) else { return false };
-        text.and_then(|text| identity(&text)) != Some(own.identity)
+        let (Ok(own), Ok(text)) = (process::own(), self.record().read()) else { return false };
+        text.and_then(|text| identity(&text)) != Some(own)
     }
 
     /// Ends the watcher, if there is one, with whatever it is just running: nothing is reported after this. As long as

@@ -2,16 +2,17 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::attendant::Attendant;
 use super::judge::{Memory, Step, Verdict};
 use super::keeper::Keeper;
 use super::manager::{Manager, Told};
 use super::pacemaker::{self, Pacemaker};
 use super::restart::{Failed, Restarts};
 use super::turn::Teller;
-use super::{ClaimSigns, MountSigns, NetworkSigns, Settings, Signs, attendant, unit};
+use super::{ClaimSigns, MountSigns, NetworkSigns, Settings, Signs, unit};
 use crate::action::Action;
 use crate::agent::{Cx, Entry, Outcome, Status};
 use crate::environment::Environment;
@@ -39,6 +40,10 @@ const LONGEST_DOUBT: Duration = Duration::from_secs(30);
 
 /// How often a failed resource is looked at whose manager does nothing, so that its coming back is seen.
 const WHILE_FAILED: Duration = Duration::from_secs(1);
+
+/// For how long what announces a failure stays the same while nothing is announced. It is asked again for services whose processes
+/// were not known yet.
+const SIGNS_LAST: Duration = Duration::from_secs(1);
 
 /// What is said of a resource of which nothing was found.
 const ABSENT: &str = "it does not run";
@@ -68,6 +73,8 @@ pub struct Watcher<'a> {
     say: fn(&str),
     /// What a look and who attends it both write into.
     known: Mutex<Known>,
+    /// Beside every look, once it is run.
+    attendant: OnceLock<Attendant>,
 }
 
 /// What is remembered from look to look.
@@ -107,7 +114,19 @@ impl<'a> Watcher<'a> {
             Restarts::new(settings.restarts(), cx.state.file(&format!("given-away-{key}")));
         let known = Known { memory: Memory::default(), restarts, restarted: false };
         let known = Mutex::new(known);
-        Ok(Self { entry, environment, instance, log, settings, manager, behind, say, known })
+        let attendant = OnceLock::new();
+        Ok(Self {
+            entry,
+            environment,
+            instance,
+            log,
+            settings,
+            manager,
+            behind,
+            say,
+            known,
+            attendant,
+        })
     }
 
     /// Watches until it is told to end, has nothing to watch any more, or has told somebody who reads exit codes.
@@ -128,7 +147,9 @@ impl<'a> Watcher<'a> {
             pacemaker::settle(self.environment, &keeper.count());
             keeper.turn().forget();
         }
-        let signs = self.signs()?;
+        let attendant = Attendant::new()?;
+        let attendant = self.attendant.get_or_init(|| attendant);
+        let signs = attendant.during(|limit| self.overdue(limit), || self.signs())?;
         if let Some(network) = &signs.network {
             self.hear(network, &mut wake)?;
         }
@@ -136,7 +157,8 @@ impl<'a> Watcher<'a> {
         privilege::keep_for_watching(
             signs.network.as_ref().is_some_and(|network| network.namespace.is_some()),
         );
-        self.watch(&mut wake, signs)
+        // Anew: privileges and namespaces are a thread's.
+        attendant.during(|limit| self.overdue(limit), || self.watch(&mut wake, signs))
     }
 
     /// Hears of the network, in its namespace, where every look is made from then on.
@@ -154,17 +176,21 @@ impl<'a> Watcher<'a> {
     }
 
     fn watch(&self, wake: &mut Wake, mut signs: Signs) -> Result<OcfCode> {
-        let mut first = true;
+        let (mut first, mut asked) = (true, None);
         loop {
-            wake.on_end_of(&signs.processes)?;
-            wake.on_events_of(signs.group.as_deref());
+            if asked.is_none() {
+                wake.on_end_of(&signs.processes)?;
+                wake.on_events_of(signs.group.as_deref());
+                asked = Some(Instant::now());
+            }
             let hears = wake.on_changes_of(signs.unit.as_deref()) || signs.group.is_some();
             // Before the look: news that come while it is made are about what it may not have seen.
-            let told = wake.drain()?;
-            let verdict = if told.is_none() { self.confirmed() } else { Verdict::Works };
+            let drained = wake.drain()?;
+            let is_told = matches!(drained, Some(Woken::Told(_)));
+            let verdict = if is_told { Verdict::Works } else { self.confirmed() };
             wake.ignore_answers();
             // Whoever ends this process or takes its task away meanwhile does not want to hear of it.
-            let told = if told.is_none() { wake.is_told()? } else { told };
+            let told = if is_told { drained.clone() } else { wake.is_told()? };
             if told.is_some_and(|told| self.is_over(&told)) || self.is_dismissed() {
                 return Ok(OcfCode::Success);
             }
@@ -181,6 +207,7 @@ impl<'a> Watcher<'a> {
                 // It has other processes and another mount now, of which none is listened to yet.
                 signs = self.signs().unwrap_or(signs);
                 hear_of_mount(wake, &signs)?;
+                asked = None;
                 continue;
             }
             let woken = wake.wait(self.longest_sleep(hold, signs.silent || !hears))?;
@@ -190,7 +217,11 @@ impl<'a> Watcher<'a> {
             if let Woken::News(words) = &woken {
                 (self.say)(words);
             }
-            signs = self.signs_after(signs, wake)?;
+            let is_quiet = drained.is_none() && woken == Woken::Time;
+            if !is_quiet || asked.is_none_or(|asked| asked.elapsed() >= SIGNS_LAST) {
+                signs = self.signs_after(signs, wake)?;
+                asked = None;
+            }
         }
     }
 
@@ -362,8 +393,10 @@ impl<'a> Watcher<'a> {
     /// Makes a look that may hang, and tells of it if it does.
     fn attended<T>(&self, look: impl FnOnce(&Cx<'_>) -> T) -> (T, Duration) {
         let cx = self.context();
-        let limit = cx.deadline.timeout();
-        attendant::beside(limit, || self.overdue(limit), || look(&cx))
+        match self.attendant.get() {
+            Some(attendant) => attendant.beside(cx.deadline.timeout(), || look(&cx)),
+            None => (look(&cx), Duration::ZERO),
+        }
     }
 
     fn key(&self, cx: &Cx<'_>) -> String {
