@@ -178,7 +178,8 @@ impl<'a> Watcher<'a> {
     fn watch(&self, wake: &mut Wake, mut signs: Signs) -> Result<OcfCode> {
         let (mut first, mut asked) = (true, None);
         loop {
-            if asked.is_none() {
+            let fresh = asked.is_none();
+            if fresh {
                 wake.on_end_of(&signs.processes)?;
                 wake.on_events_of(signs.group.as_deref());
                 asked = Some(Instant::now());
@@ -191,7 +192,8 @@ impl<'a> Watcher<'a> {
             wake.ignore_answers();
             // Whoever ends this process or takes its task away meanwhile does not want to hear of it.
             let told = if is_told { drained.clone() } else { wake.is_told()? };
-            if told.is_some_and(|told| self.is_over(&told)) || self.is_dismissed() {
+            let matters = fresh || verdict != Verdict::Works;
+            if told.is_some_and(|told| self.is_over(&told)) || (matters && self.is_dismissed()) {
                 return Ok(OcfCode::Success);
             }
             if let (true, Verdict::Works) = (first, &verdict) {
