@@ -26,6 +26,9 @@ use crate::state::{Lock, StateFile, TryLock};
 /// How long a process that was killed may take to be gone.
 const LONGEST_END: Duration = Duration::from_secs(2);
 
+/// How long a process that was started may take to write itself down, for who waits to learn whether it lives.
+const LONGEST_BEGINNING: Duration = Duration::from_millis(500);
+
 /// Between two attempts to take a lock.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -119,13 +122,21 @@ impl<'a> Keeper<'a> {
     /// The lock, if nobody watches, or only another version of this program. Who was just killed may need a moment to let go of it.
     fn vacant(&self) -> Result<Vacant> {
         let patience = self.cx.deadline.at_most(LONGEST_END.min(self.cx.deadline.left() / 4));
+        let beginning = self.cx.deadline.at_most(LONGEST_BEGINNING.min(patience.left()));
         loop {
             match self.cx.state.try_lock(&self.key) {
                 TryLock::Taken(lock) => return Ok(Vacant::Yes(lock, Begun::Now)),
                 TryLock::Impossible => return Ok(Vacant::No(Begun::Impossible)),
                 TryLock::Held => {}
             }
-            let Some(watcher) = self.recorded() else { return Ok(Vacant::No(Begun::Already)) };
+            let Some(watcher) = self.recorded() else {
+                // It has only begun, or was killed before it was written down.
+                if beginning.left().is_zero() {
+                    return Ok(Vacant::No(Begun::Already));
+                }
+                std::thread::sleep(PAUSE);
+                continue;
+            };
             if !is_dying(watcher)? || patience.left().is_zero() {
                 let replaced = Self::is_outdated(watcher).then(|| self.replaced(watcher));
                 let lock = replaced.transpose()?.flatten();
