@@ -210,7 +210,7 @@ mod tests {
         let told = AtomicU32::new(0);
         let overdue = |limit| {
             assert_eq!(limit, SHORT);
-            if told.fetch_add(1, Ordering::SeqCst) % 2 == 0 { Some(SHORT) } else { None }
+            if told.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { Some(SHORT) } else { None }
         };
         attendant.during(overdue, || {
             for often in [2, 4] {
@@ -218,7 +218,7 @@ mod tests {
                     patiently(|| told.load(Ordering::SeqCst) >= often);
                     thread::sleep(BEAT * 4);
                 };
-                let (_, lost) = attendant.beside(SHORT, look);
+                let ((), lost) = attendant.beside(SHORT, look);
                 assert_eq!(told.load(Ordering::SeqCst), often);
                 assert!(lost < LONG);
             }
