@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,10 +49,12 @@ struct Board<T> {
     answers: Vec<(i32, T)>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Worker {
     thread: Option<Pid>,
     asks: Option<usize>,
+    /// Whether it is at the question still, and not waiting to give its answer.
+    is_asking: Arc<AtomicBool>,
     /// Whether it is through, or was given up.
     is_over: bool,
 }
@@ -109,7 +112,11 @@ where
     /// Asks one after the other, until there is none left or this worker was given up.
     fn work(&self, number: usize) {
         let mut answered = None;
-        self.lock().workers[number].thread = Some(gettid());
+        let is_asking = {
+            let worker = &mut self.lock().workers[number];
+            worker.thread = Some(gettid());
+            Arc::clone(&worker.is_asking)
+        };
         loop {
             let at = {
                 let mut board = self.lock();
@@ -126,7 +133,9 @@ where
                 at
             };
             let pid = self.pids[at];
+            is_asking.store(true, Ordering::SeqCst);
             answered = (self.question)(pid).map(|answer| (pid, answer));
+            is_asking.store(false, Ordering::SeqCst);
         }
     }
 
@@ -143,7 +152,7 @@ where
             let mut given_up = 0;
             for (number, worker) in board.workers.iter_mut().enumerate() {
                 let same = worker.asks.is_some() && before.get(number) == Some(&worker.asks);
-                if !worker.is_over && (time_is_over || (same && hangs(worker.thread))) {
+                if !worker.is_over && (time_is_over || (same && worker.hangs())) {
                     worker.is_over = true;
                     silent.extend(worker.asks.map(|at| self.pids[at]));
                     given_up += 1;
@@ -170,12 +179,15 @@ where
     }
 }
 
-/// Whether that thread waits for something. One that could run and has no processor does not hang.
-fn hangs(thread: Option<Pid>) -> bool {
-    let Some(thread) = thread else { return false };
-    let stat = std::fs::read(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
-    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
-    matches!(state, Some(b'S' | b'D'))
+impl Worker {
+    /// Whether it waits for something at its question. One that could run and has no processor does not hang; nor does one that
+    /// waits for the board, which is asked last, since it may have begun to meanwhile.
+    fn hangs(&self) -> bool {
+        let Some(thread) = self.thread else { return false };
+        let stat = std::fs::read(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
+        let state = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
+        matches!(state, Some(b'S' | b'D')) && self.is_asking.load(Ordering::SeqCst)
+    }
 }
 
 #[cfg(test)]
