@@ -99,11 +99,8 @@ impl Attendant {
             let thread = thread::Builder::new().stack_size(STACK);
             // Without a thread there are looks nevertheless.
             let _ = thread.spawn_scoped(scope, move || self.attend(overdue));
-            let came_to = body();
-            self.attended().ended = true;
-            let at_once = TimeSpec::from(Duration::from_nanos(1));
-            let _ = self.timer.set(Expiration::OneShot(at_once), TimerSetTimeFlags::empty());
-            came_to
+            let _end = End(self);
+            body()
         })
     }
 
@@ -170,6 +167,17 @@ impl Attendant {
 
     fn attended(&self) -> MutexGuard<'_, Attended> {
         self.attended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the thread, also where what it attends panics.
+struct End<'a>(&'a Attendant);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.attended().ended = true;
+        let at_once = TimeSpec::from(Duration::from_nanos(1));
+        let _ = self.0.timer.set(Expiration::OneShot(at_once), TimerSetTimeFlags::empty());
     }
 }
 
