@@ -163,6 +163,20 @@ fn unknown_or_no_action_is_3_and_says_what_there_is() {
     }
 }
 
+/// A person who watches is told what is wrong in the words, and not that the resource has failed.
+#[test]
+fn wrong_words_of_who_watches_by_hand_are_refused() {
+    for (word, reason) in [
+        ("watch_interval=0", "parameter watch_interval: "),
+        ("watch_interval=x; reboot", "parameter watch_interval: "),
+        ("watch_intervall=1", "is it watch_interval?"),
+    ] {
+        let mut command = ocfbox();
+        let refused = command.args(["watch", "IPaddr2", "ip=192.0.2.10", word]).assert().failure();
+        refused.stdout("").stderr(predicate::str::contains(reason));
+    }
+}
+
 /// haresources has positional arguments; how a resource is watched stands in words of its own.
 #[test]
 fn a_haresources_line_sets_how_a_resource_is_watched() {

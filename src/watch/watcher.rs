@@ -90,7 +90,7 @@ impl<'a> Watcher<'a> {
     /// One for the resource that `environment` describes. What it sees it says by `say`, besides the log.
     ///
     /// # Errors
-    /// A parameter that says how to watch has no usable default.
+    /// A parameter that says how to watch is wrong.
     pub fn new(
         entry: &'a Entry,
         environment: &'a Environment,
@@ -100,16 +100,11 @@ impl<'a> Watcher<'a> {
         say: fn(&str),
     ) -> Result<Self> {
         let manager = if behind { Manager::of(environment, &instance) } else { Manager::Nobody };
-        // What is wrong in them, start has refused.
-        let settings = Settings::leniently(environment)?;
-        let cx = runtime::recurring(
-            &entry.described,
-            instance.clone(),
-            environment,
-            log,
-            Action::Monitor,
-        );
-        let key = (entry.key)(&cx).unwrap_or_else(|_| instance.clone());
+        let cx = context(entry, &instance, environment, log);
+        // What is wrong in them, start has refused; nobody has for who runs this by hand.
+        let settings =
+            if behind { Settings::leniently(environment)? } else { Settings::strictly(&cx)? };
+        let key = key(entry, &cx);
         let restarts =
             Restarts::new(settings.restarts(), cx.state.file(&format!("given-away-{key}")));
         let known = Known { memory: Memory::default(), restarts, restarted: false };
@@ -297,7 +292,7 @@ impl<'a> Watcher<'a> {
     }
 
     fn keeper<'c>(&'c self, cx: &'c Cx<'c>) -> Keeper<'c> {
-        Keeper::of(self.entry.described.agent.name, &self.key(cx), cx)
+        Keeper::of(self.entry.described.agent.name, &key(self.entry, cx), cx)
     }
 
     /// Tells the manager; an exit code if that is how it is told.
@@ -401,19 +396,24 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn key(&self, cx: &Cx<'_>) -> String {
-        (self.entry.key)(cx).unwrap_or_else(|_| self.instance.clone())
-    }
-
     fn context(&self) -> Cx<'_> {
-        runtime::recurring(
-            &self.entry.described,
-            self.instance.clone(),
-            self.environment,
-            self.log,
-            Action::Monitor,
-        )
+        context(self.entry, &self.instance, self.environment, self.log)
     }
+}
+
+/// What tells the resource from all others; by its name if its parameters do not say.
+fn key(entry: &Entry, cx: &Cx<'_>) -> String {
+    (entry.key)(cx).unwrap_or_else(|_| cx.instance.clone())
+}
+
+/// That of a recurring monitor which begins now.
+fn context<'a>(
+    entry: &Entry,
+    instance: &str,
+    environment: &'a Environment,
+    log: &'a Log<'a>,
+) -> Cx<'a> {
+    runtime::recurring(&entry.described, instance.to_owned(), environment, log, Action::Monitor)
 }
 
 fn listen(signs: &NetworkSigns) -> Result<RouteNews> {
