@@ -31,6 +31,11 @@ pub(super) fn load(size: Size, at: u32) -> Instruction {
     instruction(libc::BPF_LD | size.code() | libc::BPF_ABS, 0, 0, at)
 }
 
+/// Loads for whom a frame is, as packet(7) tells it: `PACKET_OUTGOING` is this host's own.
+pub(super) fn load_packet_type() -> Instruction {
+    load(Size::Byte, (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned())
+}
+
 /// Loads from a place behind the one that the index means.
 pub(super) fn load_behind_index(size: Size, by: u32) -> Instruction {
     instruction(libc::BPF_LD | size.code() | libc::BPF_IND, 0, 0, by)

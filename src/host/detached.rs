@@ -35,7 +35,7 @@ pub fn leave_behind_with_log(
 }
 
 /// Starts this binary as the watcher of a resource, with the variables of the resource: its parameters, and what those
-/// programs need that it tells of a failure. The number of the process.
+/// programs need that it tells of a failure.
 ///
 /// # Errors
 /// There can be no new process.

@@ -14,7 +14,7 @@ use nix::sys::socket::{
     send, socket,
 };
 
-use super::bpf::{Instruction, Size, accept, compare, load, refuse};
+use super::bpf::{Instruction, Size, accept, compare, load, load_packet_type, refuse};
 
 /// Sends and receives whole frames of one Ethernet type on one interface (packet(7)).
 #[derive(Debug)]
@@ -28,11 +28,9 @@ impl PacketSocket {
     /// # Errors
     /// `CAP_NET_RAW` is missing, or there is no such interface.
     pub fn bind(index: u32, ethertype: u16) -> io::Result<Self> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        // Protocol 0 receives nothing until bind names one, so no frame of another interface gets in.
-        let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-        bind(descriptor.as_raw_fd(), &link_address(index, ethertype)?)?;
-        Ok(Self { descriptor })
+        let socket = Self::unbound()?;
+        socket.bind_to(index, ethertype)?;
+        Ok(socket)
     }
 
     /// The packet socket that the caller left as standard input; none if that is something else.
@@ -50,13 +48,10 @@ impl PacketSocket {
     /// # Errors
     /// `CAP_NET_RAW` is missing, or there is no such interface.
     pub fn watch(index: u32, source: [u8; 6]) -> io::Result<Self> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-        attach_filter(descriptor.as_fd(), &mut from_source_or_arp(source))?;
-        let socket = Self { descriptor };
+        let socket = Self::unbound()?;
+        attach_filter(socket.as_fd(), &mut from_source_or_arp(source))?;
         socket.set_promiscuous(index, libc::PACKET_ADD_MEMBERSHIP)?;
-        let all = u16::try_from(libc::ETH_P_ALL).map_err(io::Error::other)?;
-        bind(socket.descriptor.as_raw_fd(), &link_address(index, all)?)?;
+        socket.bind_to(index, u16::try_from(libc::ETH_P_ALL).map_err(io::Error::other)?)?;
         Ok(socket)
     }
 
@@ -78,12 +73,22 @@ impl PacketSocket {
     }
 
     fn hear_arp(index: u32, program: &mut [Instruction]) -> io::Result<Self> {
+        let socket = Self::unbound()?;
+        attach_filter(socket.as_fd(), program)?;
+        socket.bind_to(index, u16::try_from(libc::ETH_P_ARP).map_err(io::Error::other)?)?;
+        Ok(socket)
+    }
+
+    /// One of protocol 0, which receives nothing until [`Self::bind_to`] names another, so that no frame of another interface gets
+    /// in, and none before there is a filter.
+    fn unbound() -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-        attach_filter(descriptor.as_fd(), program)?;
-        let arp = u16::try_from(libc::ETH_P_ARP).map_err(io::Error::other)?;
-        bind(descriptor.as_raw_fd(), &link_address(index, arp)?)?;
         Ok(Self { descriptor })
+    }
+
+    fn bind_to(&self, index: u32, ethertype: u16) -> io::Result<()> {
+        Ok(bind(self.descriptor.as_raw_fd(), &link_address(index, ethertype)?)?)
     }
 
     /// Ends the promiscuous mode of a socket that watched; it can still send.
@@ -154,9 +159,8 @@ impl From<PacketSocket> for Stdio {
 /// of others.
 fn from_source_or_arp(source: [u8; 6]) -> [Instruction; 10] {
     let (head, tail) = parts(source);
-    let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
     [
-        load(Size::Byte, kind),
+        load_packet_type(),
         compare(7, 0, u32::from(libc::PACKET_OUTGOING)),
         load(Size::Half, 12),
         compare(4, 0, libc::ETH_P_ARP.cast_unsigned()),
@@ -172,9 +176,8 @@ fn from_source_or_arp(source: [u8; 6]) -> [Instruction; 10] {
 /// One that lets pass what others send from `source`.
 fn from_source(source: [u8; 6]) -> [Instruction; 8] {
     let (head, tail) = parts(source);
-    let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
     [
-        load(Size::Byte, kind),
+        load_packet_type(),
         compare(5, 0, u32::from(libc::PACKET_OUTGOING)),
         load(Size::Word, 6),
         compare(0, 3, head),
@@ -189,9 +192,8 @@ fn from_source(source: [u8; 6]) -> [Instruction; 8] {
 /// our own, such as a wireless one, is from `own`.
 fn in_the_name_of(ip: Ipv4Addr, own: [u8; 6]) -> [Instruction; 10] {
     let (head, tail) = parts(own);
-    let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
     [
-        load(Size::Byte, kind),
+        load_packet_type(),
         compare(7, 0, u32::from(libc::PACKET_OUTGOING)),
         load(Size::Word, 28),
         compare(0, 5, ip.to_bits()),

@@ -81,7 +81,7 @@ pub fn run_with_stdin(
         .map_err(|failed| failed.error)
 }
 
-/// The same; the beginning of what it wrote to its stdout.
+/// The same for one that has an answer, which it writes to its stdout.
 ///
 /// # Errors
 /// As for [`feed`].
@@ -118,35 +118,7 @@ pub fn answer(
     arguments: &[&str],
     deadline: &Deadline,
 ) -> Result<String> {
-    /// More than an answer has, and less than a pipe holds.
-    const LONGEST: u64 = 16 * 1024;
-    let what = format!("{name} {}", arguments.join(" "));
-    if is_hidden(environment) {
-        return Err(missing(name));
-    }
-    trace_ask!("run {what}");
-    let left = deadline.to_wait_for(&what)?;
-    let mut command = command(name, arguments);
-    let mut child = match command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name)),
-        other => other.doing(|| format!("run {what}"))?,
-    };
-    let stdout = child.stdout.take();
-    match wait(&mut child, left).doing(|| format!("wait for {what}"))? {
-        Some(status) if status.success() => {
-            let mut said = Vec::new();
-            if let Some(stdout) = stdout {
-                // Somebody whom it left behind may have it still.
-                let _ = fcntl(&stdout, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-                let _ = stdout.take(LONGEST).read_to_end(&mut said);
-            }
-            let said = String::from_utf8_lossy(&said).into_owned();
-            trace_answer!("{what}: {}", one_line(&said, 100));
-            Ok(said)
-        }
-        Some(status) => Err(Error::Failed(format!("{what} failed: {status}"))),
-        None => Err(deadline.missed(&what)),
-    }
+    ended(environment, name, arguments, Input::Asked, deadline).map_err(|failed| failed.error)
 }
 
 /// A program that did not do what it was started for.
@@ -185,6 +157,8 @@ enum Input<'a> {
     Bytes(&'a [u8]),
     /// A descriptor that a program gets without being told of it: an empty file to whoever reads it.
     Lock(&'a Lock),
+    /// Nothing either, and its stdout is ours.
+    Asked,
     /// What this process has.
     Own,
     /// The same, and its stdout is ours.
@@ -221,8 +195,10 @@ fn ended<Word: AsRef<OsStr>>(
     });
     match status.doing(|| format!("wait for {what}"))? {
         Some(status) if status.success() => {
-            trace_answer!("{what}: done");
-            Ok(stdout.map(words_in).unwrap_or_default())
+            let answer = stdout.map(words_in).unwrap_or_default();
+            let shown = if answer.is_empty() { "done".to_owned() } else { one_line(&answer, 100) };
+            trace_answer!("{what}: {shown}");
+            Ok(answer)
         }
         Some(status) => {
             let said = stderr.map(said).unwrap_or_default();
@@ -257,33 +233,37 @@ fn spawn<Word: AsRef<OsStr>>(
         Input::Lock(lock) => (lock.share()?.into(), Stdio::null()),
         Input::Own | Input::OwnAsked => (Stdio::inherit(), Stdio::piped()),
         Input::LockTold(Some(lock)) => (lock.share()?.into(), Stdio::piped()),
-        Input::LockTold(None) => (Stdio::null(), Stdio::piped()),
+        Input::Asked | Input::LockTold(None) => (Stdio::null(), Stdio::piped()),
     };
-    let stdout = if matches!(input, Input::OwnAsked) { Stdio::piped() } else { Stdio::null() };
-    command(name, arguments).stdin(stdin).stdout(stdout).stderr(stderr).spawn()
-}
-
-/// With no output, until somebody wants it.
-fn command<Word: AsRef<OsStr>>(name: &str, arguments: &[Word]) -> Command {
-    let mut command = Command::new(name);
-    command.args(arguments).stderr(Stdio::null()).current_dir("/").env("PATH", search_path());
-    // A group of its own, so that all of it can be ended.
-    command.process_group(0);
-    command
+    let is_asked = matches!(input, Input::Asked | Input::OwnAsked);
+    Command::new(name)
+        .args(arguments)
+        .stdin(stdin)
+        .stdout(if is_asked { Stdio::piped() } else { Stdio::null() })
+        .stderr(stderr)
+        .current_dir("/")
+        .env("PATH", search_path())
+        // A group of its own, so that all of it can be ended.
+        .process_group(0)
+        .spawn()
 }
 
 /// What a program that has ended wrote to stderr.
 fn said(stderr: ChildStderr) -> String {
     let words = words_in(stderr);
-    if words.is_empty() { String::new() } else { format!(": {}", one_line(&words, 300)) }
+    let words = words.trim();
+    if words.is_empty() { String::new() } else { format!(": {}", one_line(words, 300)) }
 }
 
 /// What is in a pipe, without waiting for what a program that has ended may have left behind.
-fn words_in(mut pipe: impl Read + AsFd) -> String {
-    let mut words = [0; 1000];
-    let set = fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-    let length = set.ok().and_then(|_| pipe.read(&mut words).ok()).unwrap_or(0);
-    String::from_utf8_lossy(&words[..length]).trim().to_owned()
+fn words_in(pipe: impl Read + AsFd) -> String {
+    /// More than an answer has, and less than a pipe holds.
+    const LONGEST: u64 = 16 * 1024;
+    let mut words = Vec::new();
+    if fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_ok() {
+        let _ = pipe.take(LONGEST).read_to_end(&mut words);
+    }
+    String::from_utf8_lossy(&words).into_owned()
 }
 
 fn missing(name: &str) -> Error {

@@ -159,12 +159,6 @@ impl Wake {
         }
     }
 
-    /// Whether any of the processes that are waited for lives.
-    #[must_use]
-    pub fn has_processes(&self) -> bool {
-        !self.processes.is_empty()
-    }
-
     /// Sleeps until something happens, or for `at_most`; without it, for ever.
     ///
     /// # Errors
@@ -314,7 +308,7 @@ mod tests {
             assert_eq!(wake.wait(None).unwrap(), Woken::News(words));
             assert_eq!(wake.wait(short).unwrap(), Woken::Time);
             wake.on_end_of(&[identity]).unwrap();
-            assert!(!wake.has_processes());
+            assert!(wake.processes.is_empty());
             child.wait().unwrap();
         })
         .join()

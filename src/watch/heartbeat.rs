@@ -5,13 +5,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::manager::LONGEST_REPORT;
 use crate::deadline::Deadline;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::host::program;
-
-/// How long Heartbeat may take to hear of a failure.
-const LONGEST_REPORT: Duration = Duration::from_secs(10);
 
 /// How long its own answers may take, which it has at once.
 const LONGEST_ANSWER: Duration = Duration::from_secs(2);

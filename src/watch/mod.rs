@@ -104,8 +104,7 @@ pub fn started<A: Agent>(agent: &A, settings: &Settings, cx: &Cx<'_>) {
 
 /// After a recurring monitor that found the resource running: puts back a watcher that was killed.
 pub fn seen<A: Agent>(agent: &A, cx: &Cx<'_>) {
-    let Ok(settings) = Settings::leniently(cx.environment) else { return };
-    if !is_wanted(&settings, cx) {
+    if !is_wanted_leniently(cx) {
         return;
     }
     let keeper = Keeper::of(A::SPEC.name, &agent.key(cx), cx);
@@ -134,8 +133,7 @@ pub fn failed<A: Agent>(agent: &A, cx: &Cx<'_>) {
         return;
     }
     let keeper = Keeper::of(A::SPEC.name, &agent.key(cx), cx);
-    let wanted = Settings::leniently(cx.environment).is_ok_and(|settings| is_wanted(&settings, cx));
-    if !wanted || keeper.is_called_by_watcher() {
+    if !is_wanted_leniently(cx) || keeper.is_called_by_watcher() {
         return;
     }
     if let Some(left) = keeper.turn().take(Teller::Monitor) {
@@ -153,9 +151,8 @@ pub fn reloaded<A: Agent>(agent: &A, settings: &Settings, cx: &Cx<'_>) {
 
 /// Before a stop: ends the watcher. There is no new one as long as the answer is kept.
 pub fn stopping<A: Agent>(agent: &A, cx: &Cx<'_>) -> Option<Lock> {
-    let wanted = Settings::leniently(cx.environment).is_ok_and(|settings| is_wanted(&settings, cx));
     let keeper = Keeper::of(A::SPEC.name, &agent.key(cx), cx);
-    if !wanted && !keeper.may_exist() {
+    if !is_wanted_leniently(cx) && !keeper.may_exist() {
         return None;
     }
     // A stop that gives up here would leave the resource running, which is worse than a report too many.
@@ -167,6 +164,11 @@ pub fn stopping<A: Agent>(agent: &A, cx: &Cx<'_>) -> Option<Lock> {
 
 fn is_wanted(settings: &Settings, cx: &Cx<'_>) -> bool {
     settings.is_wanted(manager::is_haresources(cx.environment))
+}
+
+/// For actions that do not refuse wrong parameters: how to watch was judged by start.
+fn is_wanted_leniently(cx: &Cx<'_>) -> bool {
+    Settings::leniently(cx.environment).is_ok_and(|settings| is_wanted(&settings, cx))
 }
 
 fn works<A: Agent>(agent: &A, cx: &Cx<'_>) -> bool {
